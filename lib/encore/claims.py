@@ -159,14 +159,20 @@ def _outcome(verdict: str, i: Interval, detail: str) -> Outcome:
 def _exact(rule, m):
     e, tol = m.array("errors"), rule["tol"]
     worst = float(e.max())
-    return Outcome(REPRODUCED if worst <= tol else CONTRADICTED, worst, None, None, e.size, f"largest of {e.size} errors, tolerance {tol:g}")
+    return Outcome(
+        REPRODUCED if worst <= tol else CONTRADICTED, worst, None, None, e.size, f"largest of {e.size} errors, tolerance {tol:g}"
+    )
 
 
 def _bound(rule, m):
     excess = m.array("values") - m.array("limits")
     held = int((excess <= rule["slack"]).sum())
     return Outcome(
-        REPRODUCED if held == excess.size else CONTRADICTED, float(excess.max()), None, None, excess.size,
+        REPRODUCED if held == excess.size else CONTRADICTED,
+        float(excess.max()),
+        None,
+        None,
+        excess.size,
         f"held on {held} of {excess.size}; largest value minus limit shown (slack {rule['slack']:g})",
     )
 

@@ -23,13 +23,30 @@ def style() -> None:
     import matplotlib as mpl
     from cycler import cycler
 
-    mpl.rcParams.update({
-        "figure.figsize": (6.4, 3.6), "figure.dpi": 100, "savefig.dpi": 150, "figure.constrained_layout.use": True,
-        "axes.prop_cycle": cycler(color=PALETTE), "axes.spines.top": False, "axes.spines.right": False,
-        "axes.grid": True, "grid.color": "#d9d9d9", "grid.linewidth": 0.6, "axes.axisbelow": True,
-        "axes.titlesize": 10, "axes.labelsize": 10, "font.size": 10, "legend.fontsize": 9, "legend.frameon": False,
-        "lines.linewidth": 1.6, "lines.markersize": 5, "image.cmap": "cividis", "axes.titlelocation": "left",
-    })
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (6.4, 3.6),
+            "figure.dpi": 100,
+            "savefig.dpi": 150,
+            "figure.constrained_layout.use": True,
+            "axes.prop_cycle": cycler(color=PALETTE),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#d9d9d9",
+            "grid.linewidth": 0.6,
+            "axes.axisbelow": True,
+            "axes.titlesize": 10,
+            "axes.labelsize": 10,
+            "font.size": 10,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "lines.linewidth": 1.6,
+            "lines.markersize": 5,
+            "image.cmap": "cividis",
+            "axes.titlelocation": "left",
+        }
+    )
 
 
 def band(ax, x, samples, label: str, color=None, marker: str | None = None, log: bool = False):
@@ -81,7 +98,9 @@ def encode(fig) -> tuple[str, bytes]:
                 picture.save(out, "JPEG", quality=quality, optimize=True)
                 if out.tell() <= MAX_BYTES:
                     return "image/jpeg", out.getvalue()
-    raise FigureError(f"the figure needs {out.tell() // 1000} kB, the limit is {MAX_BYTES // 1000} kB: fewer panels, fewer points, or a smaller figsize")
+    raise FigureError(
+        f"the figure needs {out.tell() // 1000} kB, the limit is {MAX_BYTES // 1000} kB: fewer panels, fewer points, or a smaller figsize"
+    )
 
 
 def bundle(fig, name: str, caption: str, alt: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,12 +1,12 @@
 """The page API: the only thing that every notebook depends on.
 
-    page = encore.open("optimizers/lion", profile, seed)
-    n = page.pick(smoke=20, book=400, paper=20_000)
-    page.check("update equals pytorch_optimizer.Lion", error, tol=1e-7)
-    page.figure(fig, "lr-sweep", caption="...", alt="...")
-    page.say(f"Lion's best rate is {ratio:.1f}x smaller.")
-    page.claim("small-lr", encore.lower(lion, adamw))
-    page.verdict()
+page = encore.open("optimizers/lion", profile, seed)
+n = page.pick(smoke=20, book=400, paper=20_000)
+page.check("update equals pytorch_optimizer.Lion", error, tol=1e-7)
+page.figure(fig, "lr-sweep", caption="...", alt="...")
+page.say(f"Lion's best rate is {ratio:.1f}x smaller.")
+page.claim("small-lr", encore.lower(lion, adamw))
+page.verdict()
 """
 
 import html
@@ -69,7 +69,9 @@ class Page:
         ok = error <= tol
         self._checks.append({"name": name, "error": error, "tol": float(tol), "ok": ok})
         if not ok:
-            raise PageError(f"{self.entry.name}: check failed: {name}: error {error:.3g}, tolerance {tol:g}; the implementation is wrong, or the reference is")
+            raise PageError(
+                f"{self.entry.name}: check failed: {name}: error {error:.3g}, tolerance {tol:g}; the implementation is wrong, or the reference is"
+            )
         self.say(f"Check passed: {name}. Largest error {error:.1e}, tolerance {tol:.0e}.")
 
     def claim(self, id: str, *measurements: claims.Measurement) -> None:
@@ -80,10 +82,14 @@ class Page:
         tests = registered.tests
         if not (len(measurements) == 1 and measurements[0].kind == "not_tested"):
             if len(measurements) != len(tests):
-                raise PageError(f"{self.entry.name}: claim {id!r} has {len(tests)} tests in the register, {len(measurements)} measurements were given")
+                raise PageError(
+                    f"{self.entry.name}: claim {id!r} has {len(tests)} tests in the register, {len(measurements)} measurements were given"
+                )
             for t, m in zip(tests, measurements, strict=True):
                 if m.kind not in (t.kind, "not_tested"):
-                    raise PageError(f"{self.entry.name}: claim {id!r} is registered as {t.kind!r}, the page measures {m.kind!r}; the register decides")
+                    raise PageError(
+                        f"{self.entry.name}: claim {id!r} is registered as {t.kind!r}, the page measures {m.kind!r}; the register decides"
+                    )
         self._claims[id] = list(measurements)
         if self.profile != "smoke":
             judge_claim(registered, measurements)  # fails early, at the cell that measured it
@@ -112,7 +118,9 @@ class Page:
 
         missing = [c.id for c in self.entry.claims if c.id not in self._claims]
         if missing:
-            raise PageError(f"{self.entry.name}: no measurement for the registered claim {', '.join(missing)}; measure it with page.claim, or say page.claim(id, encore.not_tested(why))")
+            raise PageError(
+                f"{self.entry.name}: no measurement for the registered claim {', '.join(missing)}; measure it with page.claim, or say page.claim(id, encore.not_tested(why))"
+            )
         if not self._checks:
             raise PageError(f"{self.entry.name}: no check against an independent implementation; add one with page.check")
         result = self.result()
@@ -124,9 +132,14 @@ class Page:
     def result(self) -> dict[str, Any]:
         """What this run measured, as plain data (see "The results file" in the book)."""
         return {
-            "schema": SCHEMA, "slug": self.entry.slug, "chapter": self.entry.chapter, "profile": self.profile, "seed": self.seed,
+            "schema": SCHEMA,
+            "slug": self.entry.slug,
+            "chapter": self.entry.chapter,
+            "profile": self.profile,
+            "seed": self.seed,
             "claims": [claim_result(c, self._claims[c.id], judged=self.profile != "smoke") for c in self.entry.claims],
-            "checks": self._checks, "figures": self._figures,
+            "checks": self._checks,
+            "figures": self._figures,
         }
 
 
@@ -154,8 +167,11 @@ def claim_result(claim: register.Claim, measurements, judged: bool = True) -> di
     ]
     first = parts[0]
     return {
-        "id": claim.id, "kind": claim.kind, "verdict": claims.combine([p["verdict"] for p in parts]),
-        **{k: first[k] for k in ("value", "low", "high", "n", "baseline", "detail")}, "tests": parts,
+        "id": claim.id,
+        "kind": claim.kind,
+        "verdict": claims.combine([p["verdict"] for p in parts]),
+        **{k: first[k] for k in ("value", "low", "high", "n", "baseline", "detail")},
+        "tests": parts,
     }
 
 
@@ -168,8 +184,12 @@ def rejudge(entry: register.Entry, result: dict[str, Any]) -> dict[str, Any]:
     for c in entry.claims:
         measured = [claims.Measurement(p["samples"] and p["kind"] or "not_tested", p["samples"], p["why"]) for p in by_id[c.id]["tests"]]
         kinds = [m.kind for m in measured]
-        if kinds != ["not_tested"] and (len(kinds) != len(c.tests) or any(k not in (t.kind, "not_tested") for t, k in zip(c.tests, kinds, strict=False))):
-            raise PageError(f"{entry.name}: the stored samples of claim {c.id!r} are of another kind than the register's; run the page again")
+        if kinds != ["not_tested"] and (
+            len(kinds) != len(c.tests) or any(k not in (t.kind, "not_tested") for t, k in zip(c.tests, kinds, strict=False))
+        ):
+            raise PageError(
+                f"{entry.name}: the stored samples of claim {c.id!r} are of another kind than the register's; run the page again"
+            )
         out.append(claim_result(c, measured))
     return {**result, "claims": out}
 
@@ -205,7 +225,7 @@ def verdict_bundle(entry: register.Entry, result: dict[str, Any]) -> dict[str, A
             span = f' rowspan="{len(c["tests"])}"'
             cells = ""
             if first:
-                cells += f'<td{span}><code>{c["id"]}</code><br>{html.escape(claim.says)}</td><td{span}>{html.escape(claim.paper or "not stated")}</td>'
+                cells += f"<td{span}><code>{c['id']}</code><br>{html.escape(claim.says)}</td><td{span}>{html.escape(claim.paper or 'not stated')}</td>"
             name = f"<b>{html.escape(t['name'])}</b>: " if t["name"] else ""
             cells += f'<td title="{html.escape(t["detail"])}">{name}{_ours(t)}<br><small>{html.escape(t["detail"])}</small></td><td>{t["n"] or "–"}</td>'
             if first:

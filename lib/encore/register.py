@@ -71,7 +71,13 @@ class CloseRule(_Strict):
 
 
 RULES: dict[str, type[_Strict]] = {
-    "exact": ExactRule, "bound": BoundRule, "higher": PairRule, "lower": PairRule, "trend": TrendRule, "rate": RateRule, "close": CloseRule,
+    "exact": ExactRule,
+    "bound": BoundRule,
+    "higher": PairRule,
+    "lower": PairRule,
+    "trend": TrendRule,
+    "rate": RateRule,
+    "close": CloseRule,
 }
 
 
@@ -180,7 +186,9 @@ def parse(path: Path) -> Entry:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as e:
-        raise RegisterError(f"{path}: not valid YAML ({str(e).splitlines()[0]}, line {getattr(getattr(e, 'problem_mark', None), 'line', -1) + 1})") from None
+        raise RegisterError(
+            f"{path}: not valid YAML ({str(e).splitlines()[0]}, line {getattr(getattr(e, 'problem_mark', None), 'line', -1) + 1})"
+        ) from None
     if not isinstance(raw, dict):
         raise RegisterError(f"{path}: an entry is a mapping of fields, this is {type(raw).__name__}")
     try:

@@ -74,8 +74,14 @@ def bootstrap_interval(samples: tuple, statistic: Callable[..., np.ndarray]) -> 
     n = len(samples[0])
     value = float(statistic(*samples, axis=-1))
     result = _stats.bootstrap(
-        samples, statistic, paired=True, vectorized=True, n_resamples=9999, confidence_level=LEVEL,
-        method="BCa", rng=np.random.default_rng(0),
+        samples,
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=9999,
+        confidence_level=LEVEL,
+        method="BCa",
+        rng=np.random.default_rng(0),
     )
     low, high = result.confidence_interval
     if not np.isfinite([low, high]).all():  # BCa is undefined when every resample agrees

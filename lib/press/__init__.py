@@ -1,0 +1,1 @@
+"""The press: runs, validates, judges and renders the pages. Never imported by a notebook."""

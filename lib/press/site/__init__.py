@@ -1,0 +1,82 @@
+"""The Sphinx extension that makes a book of the register, the executed pages and their results; `press.site.build` renders it."""
+
+from pathlib import Path
+
+from press.site.links import broken as broken_links
+from press.site.render import build
+
+__all__ = ["broken_links", "build", "setup"]
+
+REDIRECT = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Encore</title><meta http-equiv="refresh" content="0; url={0}"></head>
+<body><a href="{0}">Encore</a></body></html>
+"""
+
+
+def setup(app) -> dict:
+    """Register events, directives and the figure renderer."""
+    from press.site import directives, figures, mathjax
+
+    app.connect("config-inited", _configure)
+    app.connect("builder-inited", _read)
+    app.connect("source-read", _insert_header)
+    app.connect("env-get-outdated", _outdated)
+    app.connect("env-updated", _rewrite)
+    app.connect("build-finished", _finish)
+    app.config.mathjax_path = mathjax.PATH
+    figures.setup(app)
+    directives.setup(app)
+    return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}
+
+
+def _configure(app, config) -> None:
+    """The bibliography is book/references.bib and one file per page, book/bib/<chapter>--<slug>.bib."""
+    root = Path(app.srcdir)
+    found = [root / "book" / "references.bib", *sorted((root / "book" / "bib").glob("*.bib"))]
+    config.bibtex_bibfiles = [str(f.relative_to(root)) for f in found]
+
+
+def _read(app) -> None:
+    from press.site import model
+
+    app.encore_site = model.read(Path(app.srcdir))
+
+
+def _insert_header(app, docname: str, source: list[str]) -> None:
+    from sphinx.util import logging
+
+    from press.site import header
+
+    if docname.startswith("notebooks/"):
+        try:
+            source[0] = header.insert(source[0])
+        except ValueError as e:
+            logging.getLogger(__name__).warning("%s", e, location=docname)
+
+
+def _outdated(app, env, added, changed, removed) -> list[str]:
+    """Documents that show all papers are read again when a page appears or disappears (other changes are dependencies)."""
+    from press.site.directives import GENERATED
+
+    now = [p.entry.name for p in app.encore_site.published]
+    before, env.encore_pages = getattr(env, "encore_pages", None), now
+    env.encore_moved = now != before
+    if not env.encore_moved:
+        return []
+    return [d for d, meta in env.metadata.items() if GENERATED in meta and d in env.found_docs]
+
+
+def _rewrite(app, env) -> list[str]:
+    """A new page stands in every page's sidebar."""
+    return sorted(env.found_docs) if env.encore_moved else []
+
+
+def _finish(app, problem) -> None:
+    if problem is not None or app.builder.name != "html":
+        return
+    from press.site import mathjax, scoreboard
+
+    out = Path(app.outdir)
+    mathjax.copy(out)
+    scoreboard.write(app.encore_site, out)
+    (out / "index.html").write_text(REDIRECT.format(app.builder.get_target_uri(app.config.root_doc)), encoding="utf-8")

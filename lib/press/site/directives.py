@@ -1,0 +1,156 @@
+"""Directives: the header of a paper's page, and what the book's own pages show of the register and the results."""
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from press.site import header, scoreboard, wording
+from press.site.model import Paper, Site, tally
+from press.site.parts import badge, bullets, code, container, inline, link, paragraph, table
+
+GENERATED = "encore_generated"
+"""Key in a document's metadata: it shows all papers, so it is read again when the set of pages changes."""
+
+
+class Generated(SphinxDirective):
+    """Base: the site model, the dependencies of what is shown, and an error that names the document."""
+
+    has_content = False
+
+    @property
+    def site(self) -> Site:
+        return self.env.app.encore_site
+
+    def papers(self) -> list[Paper]:
+        return list(self.site.papers)
+
+    def run(self) -> list[nodes.Node]:
+        for file in self.site.files(self.papers()):
+            self.env.note_dependency(str(file))
+        self.env.metadata[self.env.docname][GENERATED] = True
+        return self.build()
+
+    def build(self) -> list[nodes.Node]:
+        raise NotImplementedError
+
+
+class Header(Generated):
+    """The header of a paper's page."""
+
+    def papers(self):
+        return [self.site.paper(self.env.docname)]
+
+    def build(self):
+        return header.build(self.papers()[0], self.site, self.env.docname)
+
+
+class Progress(Generated):
+    """How much has been reproduced so far: a sentence, and the number of claims by verdict, linked to the scoreboard."""
+
+    def build(self):
+        pages, counts = self.site.published, tally(self.site.published)
+        total = sum(counts.values())
+        said = (
+            f"{wording.count(len(pages), 'paper')} of {len(self.site.papers)} so far, "
+            f"with {wording.count(total, 'claim')} tested or set aside with a reason:"
+        )
+        tiles = [[self.tile(v, n)] for v, n in counts.items()]
+        return [paragraph(said, classes=["encore-lead"]), bullets(tiles, classes=["encore-tiles"])]
+
+    def tile(self, verdict: str, n: int) -> nodes.reference:
+        words = [inline(str(n), classes=["encore-number"]), nodes.Text(" "), badge(verdict)]
+        return nodes.reference("", "", *words, internal=True, refuri=scoreboard.url(self.env, verdict))
+
+
+class Chapters(Generated):
+    """All chapters with how many of their papers have a page and how those pages' claims came out."""
+
+    def build(self):
+        rows = []
+        for c in self.site.chapters:
+            papers = self.site.of_chapter(c.id)
+            done = [p for p in papers if p.published]
+            found = [x for v, n in tally(done).items() if n for x in (f"{n} ", badge(v), " ")]
+            cells = [paragraph(link(c.docname, c.title, self.env.docname)), paragraph(f"{len(done)} of {len(papers)}"), paragraph(*found or ["–"])]
+            rows.append(([[cell] for cell in cells], ["has-pages"] if done else []))
+        return [table(["Chapter", "Pages", "Claims"], rows, ["encore-chapters"])]
+
+
+class ChapterList(Generated):
+    """The papers of a chapter: pages with their verdicts first, then what is planned, plainly marked as planned."""
+
+    required_arguments = 1
+
+    def papers(self):
+        return self.site.of_chapter(self.site.chapter(self.arguments[0]).id)
+
+    def build(self):
+        done = [p for p in self.papers() if p.published]
+        rest = [p for p in self.papers() if not p.published]
+        out = []
+        if done:
+            out += [nodes.rubric("", "Pages"), container(*(self.card(p) for p in done), classes=["encore-cards"])]
+        if rest:
+            said = f"{wording.count(len(rest), 'paper')} of this chapter without a page yet. Nothing is claimed about them."
+            plans = container(*map(self.plan, rest), classes=["encore-plans"])
+            out += [nodes.rubric("", "Planned"), paragraph(said, classes=["encore-note"]), plans]
+        return out
+
+    def card(self, p: Paper) -> nodes.Node:
+        verdicts = [x for id, v in p.verdicts for x in (code(id), " ", badge(v), "  ")]
+        return container(
+            paragraph(link(p.docname, p.entry.title, self.env.docname), classes=["encore-title"]),
+            paragraph(f"{wording.authors(p.entry, 3)}, {p.entry.year}", classes=["encore-source"]),
+            paragraph(p.entry.idea),
+            paragraph(*verdicts, classes=["encore-claims"]),
+            classes=["encore-card"],
+        )
+
+    def plan(self, p: Paper) -> nodes.Node:
+        stage = [" ", inline(p.stage, classes=["encore-stage"])] if p.stage != "planned" else []
+        source = [f"{wording.authors(p.entry, 3)}, {p.entry.year}. "]
+        for node in header.links(p.entry)[:1]:
+            source += [node]
+        return container(
+            paragraph(p.entry.title, *stage, classes=["encore-title"]),
+            paragraph(*source, classes=["encore-source"]),
+            paragraph(p.entry.idea),
+            classes=["encore-plan"],
+        )
+
+
+class Scoreboard(Generated):
+    """One row per claim of every page that has been run."""
+
+    def build(self):
+        return scoreboard.build(self.site, self.env.docname)
+
+
+class Status(Generated):
+    """When and where every page was run, what it took, and with which versions."""
+
+    def build(self):
+        pages = self.site.published
+        rows = [(self.row(p), []) for p in pages]
+        seconds, peak = sum(p.result["seconds"] for p in pages), max((p.result["peak_mb"] for p in pages), default=0)
+        said = f"{wording.count(len(pages), 'page')}, {wording.duration(seconds)} in all on one thread, at most {peak} MB."
+        head = ["Page", "Run on", "Time", "Memory", "CPU", "Key", "Versions"]
+        return [paragraph(said, classes=["encore-lead"]), *([table(head, rows, ["encore-status"])] if pages else [])]
+
+    def row(self, p: Paper):
+        r = p.result
+        versions = ", ".join([f"Python {r['python']}", *(f"{name} {v}" for name, v in sorted(r["packages"].items()))])
+        cells = [r["date"], wording.seconds(r["seconds"]), f"{r['peak_mb']} MB", r["cpu"]]
+        return [
+            [paragraph(link(p.docname, p.entry.title, self.env.docname))],
+            *([paragraph(c)] for c in cells),
+            [paragraph(code(r["key"][:12]))],
+            [paragraph(versions)],
+        ]
+
+
+def setup(app) -> None:
+    for name, directive in {
+        header.DIRECTIVE: Header, "encore-progress": Progress, "encore-chapters": Chapters, "encore-chapter": ChapterList,
+        "encore-scoreboard": Scoreboard, "encore-status": Status,
+    }.items():
+        app.add_directive(name, directive)

@@ -1,0 +1,71 @@
+"""The header below a page's title. Nobody types it: it is put in while the notebook is read, from the register and the results file."""
+
+import json
+
+from docutils import nodes
+from sphinx import addnodes
+
+from encore.register import Entry
+from press.site import wording
+from press.site.model import DataSet, Paper, Site
+from press.site.parts import badge, bullets, code, container, external, inline, link, paragraph
+
+DIRECTIVE = "encore-header"
+
+
+def insert(notebook: str) -> str:
+    """The notebook's JSON with the header directive at the end of its first cell, the title. Raises ValueError if that is not a title."""
+    nb = json.loads(notebook)
+    first = nb["cells"][0] if nb.get("cells") else {"cell_type": "none", "source": ""}
+    source = "".join(first["source"])
+    if first["cell_type"] != "markdown" or not source.startswith("# "):
+        raise ValueError("the first cell of a page is a markdown cell with the paper's title, '# ...'")
+    first["source"] = f"{source.rstrip()}\n\n```{{{DIRECTIVE}}}\n```\n"
+    return json.dumps(nb)
+
+
+def links(entry: Entry) -> list[nodes.Node]:
+    """Links to the paper itself: arXiv and DOI, as far as the register knows them."""
+    found = []
+    if entry.arxiv:
+        found.append(external(f"arXiv:{entry.arxiv}", f"https://arxiv.org/abs/{entry.arxiv}"))
+    if entry.doi:
+        found.append(external(f"doi:{entry.doi}", f"https://doi.org/{entry.doi}"))
+    return found
+
+
+def build(paper: Paper, site: Site, docname: str) -> list[nodes.Node]:
+    """The header's nodes for a published paper."""
+    e, r = paper.entry, paper.result
+    chapter = site.chapter(e.chapter)
+    source = [f"{wording.authors(e)}. {e.venue or e.year}{'' if not e.venue or str(e.year) in e.venue else f', {e.year}'}. "]
+    for k, node in enumerate(links(e)):
+        source += [", "] * bool(k) + [node]
+    facts = [
+        ("Chapter", [link(chapter.docname, chapter.title, docname)]),
+        *(("Data", [data(d, site.datasets)]) for d in e.data),
+        ("Measured", [f"{wording.seconds(r['seconds'])} and {r['peak_mb']} MB on one thread of {r['cpu']}, {r['date']}, key ", code(r["key"][:12])]),
+    ]
+    body = container(
+        paragraph(*source, classes=["encore-source"]),
+        bullets(([inline(f"{name}: ", classes=["encore-label"]), *value] for name, value in facts), classes=["encore-facts"]),
+        bullets(([code(id), " ", badge(verdict)] for id, verdict in paper.verdicts), classes=["encore-claims"]),
+        paragraph(
+            _download(f"/{docname}.ipynb", "Download the notebook"), " ", _download(f"/{docname}.py", "Download the script"),
+            classes=["encore-buttons"],
+        ),
+        classes=["encore-header"],
+    )
+    return [body]
+
+
+def data(id: str, datasets: dict[str, DataSet]) -> str:
+    """A data set's title and licence in words; `simulator:...` and `synthetic:...` say what is generated."""
+    if ":" in id:
+        kind, what = id.split(":", 1)
+        return f"{what} ({kind})"
+    return f"{datasets[id].title}. Licence: {datasets[id].licence}" if id in datasets else id
+
+
+def _download(target: str, label: str) -> addnodes.download_reference:
+    return addnodes.download_reference("", "", inline(label), reftarget=target, refdomain="", refexplicit=True, classes=["encore-button"])
