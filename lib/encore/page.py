@@ -69,9 +69,7 @@ class Page:
         ok = error <= tol
         self._checks.append({"name": name, "error": error, "tol": float(tol), "ok": ok})
         if not ok:
-            raise PageError(
-                f"{self.entry.name}: check failed: {name}: error {error:.3g}, tolerance {tol:g}; the implementation is wrong, or the reference is"
-            )
+            raise PageError(f"{self.entry.name}: check failed: {name}: error {error:.3g}, tolerance {tol:g}")
         self.say(f"Check passed: {name}. Largest error {error:.1e}, tolerance {tol:.0e}.")
 
     def claim(self, id: str, *measurements: claims.Measurement) -> None:
@@ -119,7 +117,8 @@ class Page:
         missing = [c.id for c in self.entry.claims if c.id not in self._claims]
         if missing:
             raise PageError(
-                f"{self.entry.name}: no measurement for the registered claim {', '.join(missing)}; measure it with page.claim, or say page.claim(id, encore.not_tested(why))"
+                f"{self.entry.name}: no measurement for the registered claim {', '.join(missing)}; "
+                "measure it with page.claim, or say page.claim(id, encore.not_tested(why))"
             )
         if not self._checks:
             raise PageError(f"{self.entry.name}: no check against an independent implementation; add one with page.check")
@@ -214,23 +213,22 @@ def _ours(test: dict[str, Any]) -> str:
     return number(test["value"]) + interval
 
 
+def _rows(claim: register.Claim, c: dict[str, Any]) -> list[str]:
+    """The table rows of one claim, one per test; what belongs to the whole claim spans them."""
+    rows, span = [], f' rowspan="{len(c["tests"])}"'
+    for t in c["tests"]:
+        name = f"<b>{html.escape(t['name'])}</b>: " if t["name"] else ""
+        rows.append(f"<td>{name}{_ours(t)}<br><small>{html.escape(t['detail'])}</small></td><td>{t['n'] or '–'}</td>")
+    says = f"<td{span}><code>{c['id']}</code><br>{html.escape(claim.says)}</td><td{span}>{html.escape(claim.paper or 'not stated')}</td>"
+    verdict = f'<td{span}><span class="encore-verdict" data-verdict="{c["verdict"]}">{c["verdict"]}</span></td>'
+    rows[0] = says + rows[0] + verdict
+    return [f"<tr>{r}</tr>" for r in rows]
+
+
 def verdict_bundle(entry: register.Entry, result: dict[str, Any]) -> dict[str, Any]:
     """MIME bundle of the verdict table: HTML for readers, plain text with verdicts only (what nbval compares), JSON for the press."""
-    rows, plain = [], []
-    for c in result["claims"]:
-        claim = entry.claim(c["id"])
-        plain.append(f"{c['id']}: {c['verdict']}")
-        for k, t in enumerate(c["tests"]):
-            first = k == 0
-            span = f' rowspan="{len(c["tests"])}"'
-            cells = ""
-            if first:
-                cells += f"<td{span}><code>{c['id']}</code><br>{html.escape(claim.says)}</td><td{span}>{html.escape(claim.paper or 'not stated')}</td>"
-            name = f"<b>{html.escape(t['name'])}</b>: " if t["name"] else ""
-            cells += f'<td title="{html.escape(t["detail"])}">{name}{_ours(t)}<br><small>{html.escape(t["detail"])}</small></td><td>{t["n"] or "–"}</td>'
-            if first:
-                cells += f'<td{span}><span class="encore-verdict" data-verdict="{c["verdict"]}">{c["verdict"]}</span></td>'
-            rows.append(f"<tr>{cells}</tr>")
+    rows = [row for c in result["claims"] for row in _rows(entry.claim(c["id"]), c)]
+    plain = [f"{c['id']}: {c['verdict']}" for c in result["claims"]]
     head = "".join(f'<th scope="col">{h}</th>' for h in ("Claim", "In the paper", "Ours, with 95 % interval", "n", "Verdict"))
     table = f'<table class="encore-verdicts"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     return {"text/plain": "\n".join(plain), "text/html": table, RESULT_MIME: result}

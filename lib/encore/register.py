@@ -38,7 +38,7 @@ class BoundRule(_Strict):
 
 
 class PairRule(_Strict):
-    """95 % interval of ours - baseline beyond the margin; `statistic` is the mean of the paired differences or the difference of the IQRs."""
+    """95 % interval of ours - baseline beyond the margin; `statistic`: mean of the paired differences, or difference of the IQRs."""
 
     baseline: str = Field(min_length=2)
     margin: float = 0.0

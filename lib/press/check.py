@@ -48,7 +48,7 @@ def _over_budget(entry):
     seconds = (files.read_result(entry.name) or {}).get("seconds", 0)
     if seconds > 1.5 * entry.budget.book_s:  # half as much again: two pages at a time share caches
         return [
-            f"{entry.name}: took {seconds:.0f} s, its budget is {entry.budget.book_s:g} s; make it faster or re-budget it openly in the register"
+            f"{entry.name}: took {seconds:.0f} s, its budget is {entry.budget.book_s:g} s; make it faster or re-budget it in the register"
         ]
     return []
 

@@ -26,7 +26,7 @@ SECTIONS = (
 MEASURED_SECTIONS = ("Results", "Verdict", "What this page does not show")
 MAX_CELL_LINES, MAX_CODE_CELLS, MAX_CODE_LINES, MAX_PAGE_BYTES = 40, 24, 280, 200_000
 _NETWORK = {"requests", "urllib", "urllib3", "httpx", "aiohttp", "ftplib", "http", "socket", "subprocess", "pooch"}
-_METRIC = re.compile(r"(?<![\w.])[-+−]?(\d+\.\d+|\d+(\.\d+)?\s?(%|per cent|percent))")
+_METRIC = re.compile(r"(?<![\w.])[-+−]?(\d+(\.\d+)?\s?(%|per cent|percent)|\d+\.\d+)")
 
 
 def script_problems(nb: NotebookNode, entry: register.Entry, citations: set[str]) -> Iterator[str]:
@@ -186,7 +186,7 @@ def _prose(nb, citations):
         if c.cell_type != "markdown":
             continue
         if where[i] in MEASURED_SECTIONS and (m := _METRIC.search(_without_math(c.source))):
-            yield f"cell {i}: the number {m.group(0).strip()!r} is typed into prose of {where[i]!r}; compute it in the run and print it with page.say"
+            yield f"cell {i}: the number {m.group(0).strip()!r} is typed into prose of {where[i]!r}; print it with page.say"
         for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", c.source):
             for key in keys.split(","):
                 if key.strip() not in citations:

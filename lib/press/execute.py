@@ -68,7 +68,9 @@ class _Watch(threading.Thread):
             if pid:
                 self.peak_mb = max(self.peak_mb, mb := _tree_mb(pid))
                 if mb > self._memory_mb:
-                    self.killed_for = f"took {mb} MB of memory, its limit is {self._memory_mb} MB; make it smaller or raise budget.memory_mb in the register"
+                    self.killed_for = (
+                        f"took {mb} MB of memory, its limit is {self._memory_mb} MB; make it smaller or raise budget.memory_mb"
+                    )
             if time.monotonic() - start > self._limit_s:
                 self.killed_for = f"ran longer than its limit of {self._limit_s:.0f} s; it hangs, or its budget in the register is wrong"
             if self.killed_for and pid:
@@ -226,5 +228,6 @@ def _did_not_run(name: str, nb: Any, profile: str, seed: int) -> str:
         return f"{name}: no verdict: the page must end its Verdict section with page.verdict()"
     said = (f"{result['chapter']}/{result['slug']}", result["profile"], result["seed"])
     if said != (name, profile, seed):
-        return f"{name}: its verdict is of {said[0]} in profile {said[1]}, seed {said[2]}: encore.open must be given the page's own name, `profile` and `seed`"
+        whose = f"{said[0]} in profile {said[1]}, seed {said[2]}"
+        return f"{name}: its verdict is of {whose}: encore.open must be given the page's own name, `profile` and `seed`"
     return ""

@@ -80,7 +80,7 @@ def skeleton(entry: register.Entry) -> str:
 
 
 def new(name: str) -> Path:
-    """Write the skeleton of a paper's page. Raises RegisterError for an unknown paper, PressError if the page or the rules are in the way."""
+    """Write the skeleton of a paper's page. Raises RegisterError for an unknown paper, PressError if a page exists or rules lack."""
     entry = register.load(name)
     path = files.source(entry.name)
     if path.exists():

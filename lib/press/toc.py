@@ -10,7 +10,10 @@ from press import files
 from press.site import model
 
 FRONT = ("book/how-to-read", "book/scoreboard", "book/status", "book/results-file", "book/bibliography")
-HEADER = "# Generated from data/chapters.yml, data/papers and the pages that have been run.\n# `press book` writes it, `press check` compares it.\n"
+HEADER = """\
+# Generated from data/chapters.yml, data/papers and the pages that have been run.
+# `press book` writes it, `press check` compares it.
+"""
 
 
 def toc(entries: Iterable[register.Entry]) -> str:

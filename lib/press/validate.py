@@ -1,9 +1,12 @@
 """`press validate`: nbval re-executes pages in profile book and compares with what is stored.
 
-Every cell must run, the verdict cell must say the same verdicts, and each claim's value must lie within a tolerance derived from its own
-interval. On the CPU model of the stored run any disagreement fails; on another one it is reported, and fails when more than two pages disagree.
+Every cell must run, the verdict cell must say the same verdicts, and each claim's value must lie within a tolerance derived from
+its own interval. On the CPU model of the stored run any disagreement fails; on another one it is reported, and fails when more than
+two pages disagree.
 """
 
+import datetime
+import hashlib
 import json
 import math
 import os
@@ -55,6 +58,24 @@ def disagreements(stored: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
             if old["value"] is not None and now["value"] is not None and abs(now["value"] - old["value"]) > tolerance(old):
                 found.append(f"claim {c['id']}: value {now['value']:.4g}, stored {old['value']:.4g}, tolerance {tolerance(old):.2g}")
     return found
+
+
+def choose(entries: list[register.Entry], budget_s: float, today: datetime.date | None = None) -> list[register.Entry]:
+    """Pages to validate within a CPU budget: the latest executed first, then the others in an order that changes from day to day."""
+    day = (today or datetime.date.today()).isoformat()
+    stored = {e.name: files.read_result(e.name) or {} for e in entries}
+    newest = max((r.get("date", "") for r in stored.values()), default="")
+
+    def order(e):
+        return stored[e.name].get("date") != newest, hashlib.sha256(f"{day} {e.name}".encode()).hexdigest()
+
+    chosen, spent = [], 0.0
+    for e in sorted(entries, key=order):
+        spent += stored[e.name].get("seconds", e.budget.book_s)
+        if spent > budget_s and chosen:
+            break
+        chosen.append(e)
+    return chosen
 
 
 def validate(entries: list[register.Entry], workers: int = 2) -> Report:

@@ -19,7 +19,7 @@ def setup(app) -> dict:
 
     app.connect("config-inited", _configure)
     app.connect("builder-inited", _read)
-    app.connect("source-read", _insert_header)
+    app.connect("source-read", _prepare)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-updated", _rewrite)
     app.connect("build-finished", _finish)
@@ -42,14 +42,14 @@ def _read(app) -> None:
     app.encore_site = model.read(Path(app.srcdir))
 
 
-def _insert_header(app, docname: str, source: list[str]) -> None:
+def _prepare(app, docname: str, source: list[str]) -> None:
     from sphinx.util import logging
 
     from press.site import header
 
     if docname.startswith("notebooks/"):
         try:
-            source[0] = header.insert(source[0])
+            source[0] = header.prepare(source[0])
         except ValueError as e:
             logging.getLogger(__name__).warning("%s", e, location=docname)
 

@@ -70,8 +70,8 @@ class Chapters(Generated):
             papers = self.site.of_chapter(c.id)
             done = [p for p in papers if p.published]
             found = [x for v, n in tally(done).items() if n for x in (f"{n} ", badge(v), " ")]
-            cells = [paragraph(link(c.docname, c.title, self.env.docname)), paragraph(f"{len(done)} of {len(papers)}"), paragraph(*found or ["–"])]
-            rows.append(([[cell] for cell in cells], ["has-pages"] if done else []))
+            cells = [[link(c.docname, c.title, self.env.docname)], [f"{len(done)} of {len(papers)}"], found or ["–"]]
+            rows.append(([[paragraph(*cell)] for cell in cells], ["has-pages"] if done else []))
         return [table(["Chapter", "Pages", "Claims"], rows, ["encore-chapters"])]
 
 

@@ -13,14 +13,20 @@ from press.site.parts import badge, bullets, code, container, external, inline, 
 DIRECTIVE = "encore-header"
 
 
-def insert(notebook: str) -> str:
-    """The notebook's JSON with the header directive at the end of its first cell, the title. Raises ValueError if that is not a title."""
+def prepare(notebook: str) -> str:
+    """The notebook's JSON as the book shows it: the header directive after the title, and words on folded solutions.
+
+    Raises ValueError if the first cell is not a title.
+    """
     nb = json.loads(notebook)
     first = nb["cells"][0] if nb.get("cells") else {"cell_type": "none", "source": ""}
     source = "".join(first["source"])
     if first["cell_type"] != "markdown" or not source.startswith("# "):
         raise ValueError("the first cell of a page is a markdown cell with the paper's title, '# ...'")
     first["source"] = f"{source.rstrip()}\n\n```{{{DIRECTIVE}}}\n```\n"
+    for cell in nb["cells"]:
+        if "solution" in cell["metadata"].get("tags", []):
+            cell["metadata"]["mystnb"] = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
     return json.dumps(nb)
 
 
@@ -44,7 +50,9 @@ def build(paper: Paper, site: Site, docname: str) -> list[nodes.Node]:
     facts = [
         ("Chapter", [link(chapter.docname, chapter.title, docname)]),
         *(("Data", [data(d, site.datasets)]) for d in e.data),
-        ("Measured", [f"{wording.seconds(r['seconds'])} and {r['peak_mb']} MB on one thread of {r['cpu']}, {r['date']}, key ", code(r["key"][:12])]),
+        ("Measured", [
+            f"{wording.seconds(r['seconds'])} and {r['peak_mb']} MB on one thread of {r['cpu']}, {r['date']}, key ", code(r["key"][:12]),
+        ]),
     ]
     body = container(
         paragraph(*source, classes=["encore-source"]),

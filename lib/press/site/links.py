@@ -27,7 +27,8 @@ class _Page(HTMLParser):
 def broken(out: Path) -> list[str]:
     """One line per internal link of the HTML below `out` that leads nowhere: `page: address (reason)`. Nothing is fetched."""
     out = out.resolve()
-    pages = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(out.rglob("*.html"))}
+    found = [path for path in sorted(out.rglob("*.html")) if path.relative_to(out).parts[0] != "_static"]  # the theme's templates lie there
+    pages = {path: _Page(path.read_text(encoding="utf-8")) for path in found}
     problems = []
     for path, page in pages.items():
         for address in sorted(page.addresses):

@@ -15,7 +15,8 @@ from press.site.parts import badge, code, inline, link, paragraph, slug, table
 DOCNAME = "book/scoreboard"
 HEAD = ["Paper", "Claim", "Kind", "In the paper", "Ours, with 95 % interval", "n", "Verdict"]
 COLUMNS = [
-    "page", "chapter", "title", "year", "claim", "says", "kind", "paper", "value", "low", "high", "n", "baseline", "detail", "verdict", "date",
+    "page", "chapter", "title", "year", "claim", "says", "kind", "paper", "verdict",
+    "value", "low", "high", "n", "baseline", "detail", "date",
 ]
 
 
