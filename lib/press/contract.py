@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 import encore
 from encore import figures, register
 from encore.page import RESULT_MIME
-from press import pair
+from press import key, pair
 
 SECTIONS = (
     "The idea",
@@ -66,7 +66,7 @@ def _sections(nb, entry):
 
 
 def _cells(nb):
-    code = [(i, c.source.strip().splitlines()) for i, c in pair.code_cells(nb)]
+    code = [(i, c.source.strip().splitlines()) for i, c in pair.code_cells(nb) if "solution" not in c.metadata.get("tags", [])]
     for i, lines in code:
         if len(lines) > MAX_CELL_LINES:
             yield f"cell {i} has {len(lines)} lines, at most {MAX_CELL_LINES}; one idea per cell"
@@ -84,12 +84,23 @@ def _parameters(nb, entry):
         yield 'the first code cell must carry the tag "parameters" and hold just: profile = "book", seed = 0'
 
 
+def _calls_in(code: str) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
 def _calls(nb: NotebookNode) -> Iterator[tuple[int, str, ast.Call]]:
     """(cell, dotted name, call) of every call on a page, in order."""
     for i, c in pair.code_cells(nb):
-        for node in ast.walk(ast.parse(c.source)):
-            if isinstance(node, ast.Call):
-                yield i, ast.unparse(node.func), node
+        yield from ((i, *call) for call in _calls_in(c.source))
+
+
+def _loaded(nb: NotebookNode) -> set[str]:
+    """Ids of the data sets that the page, or a compute module it reaches, loads by name."""
+    code = [c.source for _, c in pair.code_cells(nb)]
+    code += [key.module_source(m) for m in key.compute_modules(key.page_imports(nb))]
+    return {str(_literal(call.args[0])) for text in code for name, call in _calls_in(text) if name == "datasets.load" and call.args}
 
 
 def _literal(node) -> str | None:
@@ -110,11 +121,11 @@ def _code(nb, entry):
         yield "no page.check(...) against an independent implementation"
     yield from _figures(calls)
     yield from _verdict_cell(nb, calls)
-    loaded = {_literal(c.args[0]) for _, n, c in calls if n == "datasets.load" and c.args}
-    for d in sorted(map(str, loaded - set(entry.data_ids))):
+    loaded = _loaded(nb)
+    for d in sorted(loaded - set(entry.data_ids)):
         yield f"datasets.load({d!r}) is not declared in the register's `data`; declare it"
     for d in sorted(set(entry.data_ids) - loaded):
-        yield f"data set {d!r} is declared in the register but never loaded with datasets.load({d!r})"
+        yield f"data set {d!r} is declared in the register, but neither the page nor a library module it uses calls datasets.load({d!r})"
     for i, c in pair.code_cells(nb):
         yield from _hygiene(i, ast.parse(c.source))
 
@@ -187,10 +198,10 @@ def _prose(nb, citations):
             continue
         if where[i] in MEASURED_SECTIONS and (m := _METRIC.search(_without_math(c.source))):
             yield f"cell {i}: the number {m.group(0).strip()!r} is typed into prose of {where[i]!r}; print it with page.say"
-        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", c.source):
-            for key in keys.split(","):
-                if key.strip() not in citations:
-                    yield f"cell {i}: citation {key.strip()!r} is in no .bib file of book/"
+        for cited in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", c.source):
+            for citation in cited.split(","):
+                if citation.strip() not in citations:
+                    yield f"cell {i}: citation {citation.strip()!r} is in no .bib file of book/"
 
 
 def executed_problems(nb: NotebookNode) -> Iterator[str]:

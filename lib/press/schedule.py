@@ -96,7 +96,7 @@ class Display:
     def __init__(self, expected: dict[str, float], slots: int):
         self._expected, self._slots = expected, slots
         self._running: dict[str, float] = {}
-        self._done = 0
+        self._done, self._compute_s, self._start = 0, 0.0, time.monotonic()
         self._live = sys.stderr.isatty()
         self._timer = None
 
@@ -114,6 +114,8 @@ class Display:
             self._stop.set()
             self._timer.join()
             print("\r\033[K", end="", file=sys.stderr)
+        wall = time.monotonic() - self._start
+        print(f"{self._done} pages in {wall:.1f} s on {self._slots} workers; {self._compute_s:.1f} s inside the pages' cells", file=sys.stderr)
 
     def _refresh(self):
         while not self._stop.wait(0.5):
@@ -126,6 +128,7 @@ class Display:
         self._running.pop(run.name, None)
         self._expected.pop(run.name, None)
         self._done += 1
+        self._compute_s += run.compute_s
         total = self._done + len(self._expected)
         word = f"ok, {run.seconds:.0f} s, {run.peak_mb} MB" if run.ok else f"FAILED: {run.problem}"
         start = "\r\033[K" if self._live else ""

@@ -51,7 +51,8 @@ def build(paper: Paper, site: Site, docname: str) -> list[nodes.Node]:
         ("Chapter", [link(chapter.docname, chapter.title, docname)]),
         *(("Data", [data(d, site.datasets)]) for d in e.data),
         ("Measured", [
-            f"{wording.seconds(r['seconds'])} and {r['peak_mb']} MB on one thread of {r['cpu']}, {r['date']}, key ", code(r["key"][:12]),
+            f"{wording.seconds(r['seconds'])} and {r['peak_mb']} MB on one thread of {r['cpu']}, ",
+            inline(r["date"], classes=["encore-nowrap"]), ", key ", code(r["key"][:12]),
         ]),
     ]
     body = container(

@@ -1,6 +1,5 @@
 """Render the book."""
 
-import os
 from pathlib import Path
 
 
@@ -15,7 +14,6 @@ def build(root: Path, out: Path, strict: bool = True) -> int:
 
     root, out = root.resolve(), out.resolve()
     toc.write(root)
-    os.environ.setdefault("SOURCE_DATE_EPOCH", "0")
     status = build_sphinx(
         root, out, noconfig=True, path_config=root / "_config.yml", doctreedir=out.parent / ".doctrees",
         confoverrides={"external_toc_path": "_toc.yml", "latex_individualpages": False, "nitpicky": True},

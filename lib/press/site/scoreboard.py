@@ -49,7 +49,7 @@ def _row(r: dict[str, Any], site: Site, docname: str):
         [paragraph(r["kind"])],
         [paragraph(r["paper"] or "not stated")],
         [*ours, paragraph(r["detail"], classes=["encore-small"])],
-        [paragraph(str(t["n"]) if t["n"] else "–") for t in r["tests"]],
+        [paragraph(", ".join(map(str, dict.fromkeys(t["n"] for t in r["tests"] if t["n"]))) or "–")],
         [paragraph(badge(r["verdict"]))],
     ]
     return cells, [f"verdict-{slug(r['verdict'])}", f"chapter-{r['chapter']}", f"kind-{r['kind']}"]

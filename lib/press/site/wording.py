@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from encore.page import number
+from encore import page
 from encore.register import Entry
 
 
@@ -12,6 +12,15 @@ def authors(entry: Entry, most: int | None = None) -> str:
     if not names:
         return "authors not recorded"
     return ", ".join(names) if most is None or len(names) <= most else f"{', '.join(names[:most])} et al."
+
+
+_RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(x: float) -> str:
+    """A number as in the verdict tables, with a raised exponent."""
+    mantissa, power, exponent = page.number(x).partition("^")
+    return mantissa + exponent.translate(_RAISED) if power else mantissa
 
 
 def ours(test: dict[str, Any]) -> str:
