@@ -83,7 +83,7 @@ def _client(workers: int, scheduler: str | None):
     else:
         with (
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=None, silence_logs=50
+                n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address="127.0.0.1:0", silence_logs=50
             ) as cluster,
             Client(cluster) as client,
         ):
@@ -115,7 +115,8 @@ class Display:
             self._timer.join()
             print("\r\033[K", end="", file=sys.stderr)
         wall = time.monotonic() - self._start
-        print(f"{self._done} pages in {wall:.1f} s on {self._slots} workers; {self._compute_s:.1f} s inside the pages' cells", file=sys.stderr)
+        said = f"{self._done} pages in {wall:.1f} s on {self._slots} workers; {self._compute_s:.1f} s inside the pages' cells"
+        print(said, file=sys.stderr)
 
     def _refresh(self):
         while not self._stop.wait(0.5):

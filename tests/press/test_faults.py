@@ -117,3 +117,33 @@ def test_shell_commands_have_no_place_on_a_page(compendium):
     name = compendium.add("shell", "!pip install something")
     with pytest.raises(PressError, match="lab/shell: cell 8 is not valid Python.*shell commands"):
         pair.read_source(name)
+
+
+def test_a_corrupted_data_file_stops_its_page_only(compendium, monkeypatch, tmp_path_factory):
+    import hashlib
+
+    import yaml
+
+    place = tmp_path_factory.mktemp("data")
+    (place / "poem").mkdir()
+    text = b"two lines\nof text\n"
+    (place / "poem" / "poem.txt").write_bytes(text.replace(b"two", b"too"))
+    monkeypatch.setenv("ENCORE_DATA", str(place))
+    entry = {
+        "title": "A poem", "what": "Two lines.", "arrays": {"text": "str: all of it"}, "licence": "CC0", "citation": "Anon. 2020, A poem",
+        "home": "https://example.org", "loader": "text.plain", "args": {"text": "poem.txt"},
+        "files": [{
+            "name": "poem.txt", "bytes": len(text), "sha256": hashlib.sha256(text).hexdigest(),
+            "source": {"kind": "https", "url": f"https://raw.githubusercontent.com/anon/poem/{'a' * 40}/poem.txt"},
+        }],
+    }  # fmt: skip
+    (compendium.root / "data" / "datasets.yml").write_text(yaml.safe_dump({"poem": entry}))
+    good = compendium.add("good")
+    bad = compendium.add("reads", "from encore import datasets\ntext = datasets.load('poem')['text']", data=["poem"])
+    (problem,) = run.run(state.pages())
+    assert "poem.txt is not the poem.txt of data set 'poem'" in problem
+    assert "Delete it; it will be fetched again from" in problem
+    assert compendium.result(good).exists()
+    assert not compendium.result(bad).exists()
+    (place / "poem" / "poem.txt").write_bytes(text)
+    assert run.run(state.pages()) == []

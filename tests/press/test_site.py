@@ -1,0 +1,230 @@
+"""The book: table of contents, header, scoreboard, figures, links, and one small book built for real."""
+
+import csv
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+import encore
+from encore import figures, page, register
+from press import site, toc
+from press.files import PressError
+from press.site import header, links, model, scoreboard, wording
+
+PROJECT = Path(__file__).resolve().parents[2]
+FACTS = {
+    "key": "0123456789abcdef" * 4, "judge": "a" * 64, "outputs": "b" * 64, "date": "2026-01-31", "seconds": 31.24, "peak_mb": 612,
+    "cpu": "A processor", "python": "3.11.7", "packages": {"numpy": "2.4.6"},
+}
+
+
+def measured(entry):
+    """A result with one reproduced and one contradicted claim."""
+    ours, other = np.arange(8) / 10, np.arange(8) / 10 + 1 + np.arange(8) % 2
+    samples = {"small": [encore.lower(ours, other)], "same": [encore.exact(1e-3)]}
+    claims = [page.claim_result(c, samples[c.id]) for c in entry.claims]
+    return {
+        "schema": 1, "slug": entry.slug, "chapter": entry.chapter, "profile": "book", "seed": 0,
+        "claims": claims, "checks": [{"name": "a sum", "error": 0.0, "tol": 1e-9, "ok": True}], "figures": [],
+    }
+
+
+def drawing():
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots(figsize=(3, 2))
+    ax.plot([1, 2, 4])
+    data, metadata = figures.bundle(fig, "results", "Growth with $n$.", "A rising line.")
+    plt.close(fig)
+    return nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+
+
+def publish(compendium, slug, **changes):
+    """A page as the press would leave it: script, executed notebook, results file."""
+    entry = register.load(compendium.add(slug, **changes))
+    result = measured(entry)
+    v4, told = nbformat.v4, {"text/markdown": "It is $2^3$ **times** better.", "text/plain": "<Markdown>"}
+    metadata = {"language_info": {"name": "python"}, "encore": {"slug": entry.name, **FACTS}}
+    nb = v4.new_notebook(metadata=metadata, cells=[
+        v4.new_markdown_cell(f"# {entry.title}"),
+        v4.new_markdown_cell("## Results\n\nWith $x^2$."),
+        v4.new_code_cell("page.figure(fig)", outputs=[drawing(), v4.new_output("display_data", data=told)]),
+        v4.new_markdown_cell("## Verdict"),
+        v4.new_code_cell("page.verdict()", outputs=[v4.new_output("display_data", data=page.verdict_bundle(entry, result))]),
+        v4.new_code_cell("1 + 1", metadata={"tags": ["hide-cell", "solution"]}),
+    ])
+    stored = json.dumps({**result, **FACTS})
+    for path, text in ((compendium.notebook(entry.name), nbformat.writes(nb)), (compendium.result(entry.name), stored)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return entry
+
+
+@pytest.fixture
+def chapters(compendium):
+    (compendium.root / "data" / "chapters.yml").write_text("- {id: attic, title: The attic}\n- {id: lab, title: The lab}\n")
+    return compendium
+
+
+def test_the_contents_list_only_pages_that_have_been_run(chapters):
+    publish(chapters, "late", year=2021)
+    publish(chapters, "early", year=1999)
+    chapters.add("unwritten")
+    chapters.add("idea", status="planned")
+    text = toc.toc(register.load_all())
+    assert text == toc.toc(register.load_all())
+    assert [line.split("/")[-1] for line in text.splitlines() if "notebooks/" in line] == ["early", "late"]
+    assert text.index("chapters/attic") < text.index("chapters/lab") < text.index("notebooks/lab/early")
+    assert toc.write(chapters.root)
+    assert (chapters.root / "_toc.yml").read_text() == text
+    assert not toc.write(chapters.root)
+
+
+def test_stages_and_order_of_the_papers(chapters):
+    publish(chapters, "done")
+    chapters.add("begun", year=2022)
+    chapters.add("idea", status="planned", year=1990)
+    site_ = model.read(chapters.root)
+    assert [(p.entry.slug, p.stage) for p in site_.papers] == [("idea", "planned"), ("done", "published"), ("begun", "being written")]
+    assert model.tally(site_.papers) == {"reproduced": 1, "inconclusive": 0, "not reproduced": 1, "not tested": 0}
+
+
+def test_a_chapter_without_a_title_is_named(chapters):
+    chapters.add("stray", chapter="cellar")
+    with pytest.raises(PressError, match=r"chapters\.yml does not list the chapter cellar"):
+        model.read(chapters.root)
+    with pytest.raises(PressError, match="no chapter 'roof'.*attic, lab"):
+        model.Site(chapters.root, model.read_chapters(chapters.root), (), {}).chapter("roof")
+
+
+def test_a_broken_results_file_names_the_remedy(chapters):
+    publish(chapters, "done")
+    chapters.result("lab/done").write_text("{")
+    with pytest.raises(PressError, match=r"done\.json is not valid JSON.*press run lab/done --force"):
+        model.read(chapters.root)
+
+
+def test_the_scoreboard_has_one_row_per_claim(chapters):
+    publish(chapters, "done")
+    site_ = model.read(chapters.root)
+    rows = json.loads(scoreboard.as_json(site_))["claims"]
+    assert [(r["page"], r["claim"], r["verdict"]) for r in rows] == [
+        ("lab/done", "small", "reproduced"), ("lab/done", "same", "not reproduced"),
+    ]
+    assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"] < 0
+    assert rows[0]["n"] == 8
+    assert "samples" not in json.dumps(rows)
+    table = list(csv.DictReader(io.StringIO(scoreboard.as_csv(site_))))
+    assert [r["claim"] for r in table] == ["small", "same"]
+    assert float(table[0]["value"]) == rows[0]["value"]
+
+
+def test_the_header_is_put_below_the_title_and_nowhere_else():
+    cells = [
+        {"cell_type": "markdown", "source": ["# A page\n", "\n"], "metadata": {}},
+        {"cell_type": "code", "source": "1", "metadata": {"tags": ["solution"]}},
+        {"cell_type": "code", "source": "2", "metadata": {"tags": ["hide-input"]}},
+    ]
+    out = json.loads(header.prepare(json.dumps({"cells": cells})))["cells"]
+    assert out[0]["source"] == "# A page\n\n```{encore-header}\n```\n"
+    assert out[1]["metadata"]["mystnb"]["code_prompt_show"] == "Show the solution"
+    assert out[2] == cells[2]
+
+
+@pytest.mark.parametrize(("kind", "source"), [("code", "# no"), ("markdown", "no")])
+def test_a_page_begins_with_its_title(kind, source):
+    for cells in ([], [{"cell_type": kind, "source": source, "metadata": {}}]):
+        with pytest.raises(ValueError, match="paper's title"):
+            header.prepare(json.dumps({"cells": cells}))
+
+
+def test_data_sets_are_shown_with_their_licence():
+    known = {"digits": model.DataSet("Digits", "CC BY 4.0")}
+    assert header.data("digits", known) == "Digits. Licence: CC BY 4.0"
+    assert header.data("letters", known) == "letters"
+    assert header.data("simulator:a pendulum", known) == "a pendulum (simulator)"
+
+
+def test_numbers_in_words():
+    assert wording.number(4.95e-10) == "4.95×10⁻¹⁰"
+    assert wording.ours({"value": -0.5, "low": -0.75, "high": -0.25}) == "−0.5 [−0.75, −0.25]"
+    assert wording.ours({"value": None, "low": None, "high": None}) == "–"
+    assert [wording.duration(s) for s in (3.14, 60, 600, 36_000)] == ["3.1 s", "60 s", "10 min", "10.0 h"]
+    assert [wording.count(n, "page") for n in (1, 2)] == ["1 page", "2 pages"]
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<p id="here"><a href="b.html#there">1</a><a href="b.html#gone">2</a><a href="c.html">3</a><a href="#here">4</a>'
+        '<a href="https://example.org/x">5</a><img src="sub/no.png"><a href="../outside.html">6</a>'
+    )
+    (tmp_path / "b.html").write_text('<h2 id="there"><a href="a.html?x=1#here">ok</a></h2>')
+    assert links.broken(tmp_path) == [
+        "a.html: ../outside.html (outside the book)",
+        "a.html: b.html#gone (no such anchor)",
+        "a.html: c.html (no such file)",
+        "a.html: sub/no.png (no such file)",
+    ]
+
+
+@pytest.fixture
+def book(compendium):
+    """The project's own prose with one page and one planned paper."""
+    root = compendium.root
+    shutil.copytree(PROJECT / "book", root / "book", ignore=shutil.ignore_patterns("*--*.bib"))
+    shutil.copy(PROJECT / "_config.yml", root)
+    (root / "data" / "chapters.yml").write_text((PROJECT / "data" / "chapters.yml").read_text() + "- {id: lab, title: The lab}\n")
+    (root / "book" / "chapters" / "lab.md").write_text("# The lab\n\n```{encore-chapter} lab\n```\n")
+    publish(compendium, "done", authors=["Ann Author", "Bo Writer"], arxiv="2302.06675")
+    compendium.add("idea", status="planned", title="A mere plan")
+    return compendium
+
+
+@pytest.mark.slow
+def test_a_book_is_built_without_a_warning_and_only_what_changed_is_written_again(book):
+    out = book.root / "_build" / "html"
+    assert site.build(book.root, out, strict=True) == 0
+    assert site.broken_links(out) == []
+    shown = (out / "notebooks" / "lab" / "done.html").read_text()
+    assert shown.index("<h1>") < shown.index("Ann Author, Bo Writer") < shown.index('id="results"')
+    assert 'href="https://arxiv.org/abs/2302.06675"' in shown
+    assert "31 s and 612 MB on one thread of A processor" in shown
+    assert len(re.findall(r'_downloads/\w+/done\.(?:ipynb|py)"', shown)) == 2
+    assert re.search(r'<figure class="encore-figure[^>]* id="figure-results"', shown)  # a heading already has the id "results"
+    assert re.search(r'<img alt="A rising line."[^>]*height="300"[^>]*loading="lazy"[^>]*width="450"', shown)
+    assert '<p>It is <span class="math' in shown
+    assert "Show the solution" in shown
+    assert shown.count('class="encore-verdicts"') == 1
+    assert "vnd.encore" not in shown
+    chapter = (out / "book" / "chapters" / "lab.html").read_text()
+    assert chapter.index("notebooks/lab/done.html") < chapter.index("Planned") < chapter.index("A mere plan")
+    assert "idea.html" not in chapter
+    assert "1 paper of 2 so far" in (out / "book" / "index.html").read_text()
+    assert json.loads((out / "book" / "scoreboard.json").read_text())["claims"][0]["page"] == "lab/done"
+    assert (out / "_static" / "mathjax" / "tex-chtml.js").is_file()
+
+    watched = {f: out / f for f in ("notebooks/lab/done.html", "book/scoreboard.html", "book/how-to-read.html")}
+    times = {f: p.stat().st_mtime_ns for f, p in watched.items()}
+    assert site.build(book.root, out, strict=True) == 0
+    assert {f: p.stat().st_mtime_ns for f, p in watched.items()} == times
+    result = book.result("lab/done")
+    result.write_text(result.read_text().replace("A processor", "Another processor"))
+    assert site.build(book.root, out, strict=True) == 0
+    assert {f for f, p in watched.items() if p.stat().st_mtime_ns != times[f]} == {"notebooks/lab/done.html", "book/scoreboard.html"}
+    assert "Another processor" in watched["notebooks/lab/done.html"].read_text()
+
+
+@pytest.mark.slow
+def test_a_reference_that_leads_nowhere_fails_the_strict_build_only(book, capfd):
+    intro = book.root / "book" / "chapters" / "lab.md"
+    intro.write_text(intro.read_text() + "\nSee [that](no-such-page).\n")
+    out = book.root / "_build" / "html"
+    assert site.build(book.root, out, strict=True) == 1
+    assert "no-such-page" in capfd.readouterr().err
+    assert site.build(book.root, out, strict=False) == 0
