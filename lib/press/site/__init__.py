@@ -72,6 +72,8 @@ def _rewrite(app, env) -> list[str]:
 
 
 def _finish(app, problem) -> None:
+    if app._warncount:  # a document is only warned about when it is read: forget the cache, or the next build would be silent
+        (Path(app.doctreedir) / "environment.pickle").unlink(missing_ok=True)
     if problem is not None or app.builder.name != "html":
         return
     from press.site import mathjax, scoreboard

@@ -1,0 +1,1 @@
+"""Networks that several pages share, one module each."""
