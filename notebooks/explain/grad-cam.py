@@ -365,7 +365,7 @@ fig, axes = plt.subplots(2, 4, figsize=(5.8, 3.2))
 correlations = []
 rows = [(photo_x[:1], int(photo_class[0]), agreed[0]), (shown_x, shown_classes[1], agreement(shown_x, shown_classes[1:]))]
 for row, (x, c, (rho, maps, drops)) in zip(axes, rows, strict=True):
-    correlations.append(f"{rho['Grad-CAM']:.2f}")
+    correlations.append(f"{round(rho['Grad-CAM'], 2) + 0:.2f}")  # no minus zero
     fall = np.kron(drops[0], np.ones((PATCH, PATCH))).clip(min=0)
     titled = [(class_names[c], None), ("fall if occluded", fall)] + [(name, maps[name][0].numpy()) for name in ("Grad-CAM", "guided backprop")]
     for ax, (title, m) in zip(row, titled, strict=True):
