@@ -18,7 +18,7 @@ from jupyter_client.manager import AsyncKernelManager
 from encore import paths, register
 from press import key as keys
 from press import pair
-from press.warm import SERVER, THREADS
+from press.warm import SERVER, kernel_environment
 
 WATCH_S = 0.1
 
@@ -154,7 +154,8 @@ def execute(name: str, profile: str, seed: int, expected_key: str, limit_s: floa
     problem = ""
     with tempfile.TemporaryDirectory(prefix="encore-page-") as folder:
         before = dict(os.environ)
-        os.environ.update(THREADS, ENCORE_QUIET="1", ENCORE_ROOT=str(paths.root()))
+        os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
+        os.environ.update(kernel_environment(), ENCORE_QUIET="1", ENCORE_ROOT=str(paths.root()))
         page_in, page_out = Path(folder, "in.ipynb"), Path(folder, "out.ipynb")
         nbformat.write(nb, page_in)
         watch.start()

@@ -22,7 +22,7 @@ from typing import Any
 from encore import datasets, paths, register
 from press import files, quarantine
 from press.execute import cpu_model
-from press.warm import THREADS
+from press.warm import kernel_environment
 
 MAX_ELSEWHERE = 2
 CELL_TIMEOUT_S = 600
@@ -150,7 +150,7 @@ def _nbval(entries, folder: Path, workers: int) -> tuple[dict[str, list[str]], s
         os.devnull,
         *(str(files.notebook(e.name)) for e in entries),
     ]
-    env = {**os.environ, **THREADS, "ENCORE_QUIET": "1", "ENCORE_RESULTS": str(folder), "ENCORE_ROOT": str(root)}
+    env = {**kernel_environment(), "ENCORE_QUIET": "1", "ENCORE_RESULTS": str(folder), "ENCORE_ROOT": str(root)}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     failed: dict[str, list[str]] = {}
     ran: set[str] = set()

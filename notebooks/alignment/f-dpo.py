@@ -44,7 +44,6 @@ from collections import namedtuple
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from scipy.special import expit
 from scipy.stats import kendalltau
 from torch.nn.functional import logsigmoid, one_hot, softplus
 from torchmetrics.functional.classification import binary_calibration_error
@@ -147,17 +146,13 @@ def population_minimiser(d: Divergence, prefer, log_ref, beta, steps=200):
     """Policies (n, K) that minimise the f-DPO loss over all pairs; prefer: (n, K, K) with the probability that row beats column."""
     logits, eye = log_ref.clone(), torch.eye(log_ref.shape[-1], dtype=log_ref.dtype)
     damping = torch.full_like(log_ref[:, :1, None], 1e-2)
-
-    def loss(log_p):
-        t = log_p - log_ref
-        return -(prefer * logsigmoid(f_dpo_margin(d, beta, t[:, :, None], t[:, None]))).sum((1, 2))
-
+    margins = lambda t: f_dpo_margin(d, beta, t[:, :, None], t[:, None])
+    loss = lambda log_p: -(prefer * logsigmoid(margins(log_p - log_ref))).sum((1, 2))
     for _ in range(steps):
         log_p = logits.log_softmax(-1)
         t = (log_p - log_ref).requires_grad_()
-        implied = beta * d.slope(t)
-        (rise,) = torch.autograd.grad(implied.sum(), t)
-        q = torch.sigmoid(implied[:, :, None] - implied[:, None]).detach()
+        (rise,) = torch.autograd.grad(beta * d.slope(t).sum(), t)
+        q = torch.sigmoid(margins(t)).detach()
         weight = 2 * q * (1 - q)
         jacobian = rise[:, :, None] * (eye - log_p.exp()[:, None])  # of the implied reward with respect to the logits
         hessian = jacobian.mT @ ((torch.diag_embed(weight.sum(-1)) - weight) @ jacobian)
@@ -196,26 +191,24 @@ def along_branches(values):
     return total.flatten(1)
 
 
-def log_policy(params):
-    return along_branches(scores(params).log_softmax(-1))
+log_policy = lambda params: along_branches(scores(params).log_softmax(-1))
 
 
-def train(params, loss, score, steps, lr, every=5):
+def train(params, loss, score, steps, lr):
     """Adam on `loss` (runs,): each run's parameters at its lowest `score` (runs,), that score, and the last parameters."""
     params = [p.clone().requires_grad_() for p in params]
-    adam, best = torch.optim.Adam(params, lr=lr), [p.detach().clone() for p in params]
-    low = torch.full((len(params[0]),), torch.inf)
+    best, low = [p.detach().clone() for p in params], torch.full((len(params[0]),), torch.inf)
+    adam = torch.optim.Adam(params, lr=lr)
     for step in range(1, steps + 1):
         adam.zero_grad()
         loss(params).sum().backward()
         adam.step()
-        if step % every == 0:
+        if step % 5 == 0:
             now = score(params).detach()
             for kept, p in zip(best, params, strict=True):
                 kept[now < low] = p.detach()[now < low]
             low = torch.minimum(now, low)
     return best, low, [p.detach() for p in params]
-
 
 # %% [markdown]
 # **Calibration.** Show a held-out pair in random order, predict that the first answer wins with probability $\sigma(\text{margin})$, sort predictions
@@ -245,14 +238,13 @@ automatic = {d: torch.autograd.grad(d.f(u).sum(), u)[0] for d in LEGAL.values()}
 page.check("f' equals torch.autograd on f, six divergences (relative)", max(((d.slope(t) - a) / (1 + abs(a))).abs().max() for d, a in automatic.items()), tol=1e-10)
 page.check("the inverse of f' returns log u", max((d.inverse(a) - t).abs().max() for d, a in automatic.items()), tol=1e-7)
 
-policy_w, policy_l, ref_w, ref_l = torch.randn(4, 1000, generator=rng, dtype=torch.float64)
-dpo = -torch.log(torch.sigmoid(0.1 * ((policy_w - policy_l) - (ref_w - ref_l)))).mean()
-page.check("reverse KL gives DPO's loss", (f_dpo_loss(REVERSE_KL, 0.1, policy_w - ref_w, policy_l - ref_l) - dpo).abs(), tol=1e-7)
+log_p_w, log_p_l, log_ref_w, log_ref_l = torch.randn(4, 1000, generator=rng, dtype=torch.float64)
+dpo = -torch.log(torch.sigmoid(0.1 * ((log_p_w - log_p_l) - (log_ref_w - log_ref_l)))).mean()
+page.check("reverse KL gives DPO's loss", (f_dpo_loss(REVERSE_KL, 0.1, log_p_w - log_ref_w, log_p_l - log_ref_l) - dpo).abs(), tol=1e-7)
 
 p, chance = torch.rand(2, 5000, generator=rng, dtype=torch.float64)
-won = (chance < p**2).long()
-theirs = binary_calibration_error(p, won, n_bins=15, norm="l1")
-page.check("ECE equals torchmetrics' binary_calibration_error", abs(reliability(p.numpy(), won.numpy())[3] - float(theirs)), tol=1e-6)
+theirs = binary_calibration_error(p, (chance < p**2).long(), n_bins=15, norm="l1")
+page.check("ECE equals torchmetrics' binary_calibration_error", abs(reliability(p.numpy(), (chance < p**2).numpy())[3] - float(theirs)), tol=1e-6)
 
 # %% [markdown]
 # ## The experiment
@@ -268,7 +260,7 @@ page.check("ECE equals torchmetrics' binary_calibration_error", abs(reliability(
 #
 # *Part A* asks what the divergences want. *Part B* asks what training on finite data makes of it: the reference is the tiny language model with random
 # weights, the reward is the branch sum of another random network, scaled to mean zero and variance one under the reference. *Part C* uses MovieLens
-# {cite:p}`harper2015movielens`: half of the users and all films with at least 100 ratings; the reference is a two-tower softmax policy over films
+# {cite:p}`harper2015movielens`: half of the users and all films with at least 150 ratings; the reference is a two-tower softmax policy over films
 # fitted to which films a user has seen, and preferences are that user's own stars. Ratings are split 70 : 10 : 20 into training, validation and test.
 #
 # *Baselines and tuning.* Every divergence, reverse KL included, has the same start, pairs, learning rate, steps, grid of $\beta$ and early
@@ -312,11 +304,9 @@ flat_reward, flat_entropy = exact_optima(LEGAL, reward[:, None], flat_ref[:, Non
 
 # %%
 BETAS = torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0])
-SHAPES = (INPUTS.shape[1], 32), (1, 32), (32, V), (1, V)
-lm_steps, film_steps = page.pick(smoke=5, book=160, paper=2000), page.pick(smoke=5, book=50, paper=200)
-random_network = lambda s: [torch.randn(*shape, generator=torch.Generator().manual_seed(10 * s + k)) / shape[0] ** 0.5 for k, shape in enumerate(SHAPES)]
-repeats = seeds.spread(seed, n_seeds)
-reference, oracle = ([torch.stack(p) for p in zip(*[random_network(2 * s + k) for s in repeats], strict=True)] for k in range(2))
+lm_steps, film_steps = page.pick(smoke=5, book=120, paper=2000), page.pick(smoke=5, book=50, paper=200)
+draw = lambda *shape: torch.randn(n_seeds, *shape, generator=rng)
+reference, oracle = ([draw(INPUTS.shape[1], 32), torch.zeros(n_seeds, 1, 32), draw(32, V) / 32**0.5, torch.zeros(n_seeds, 1, V)] for _ in range(2))
 lm_log_ref, lm_reward = log_policy(reference), along_branches(scores(oracle))
 p_ref = lm_log_ref.exp()
 lm_reward = lm_reward - (p_ref * lm_reward).sum(1, keepdim=True)
@@ -357,11 +347,11 @@ def measure(params):
 lm, lm_last, validation = {}, {}, {}
 for name, d in encore.progress(LEGAL.items(), "aligning the tiny language model", total=len(LEGAL)):
     loss, score = (pair_loss(d, beta_runs, log_policy, run_ref, [each(c) for c in chosen]) for chosen in (pairs, held_out))
-    kept, low, last = train(start, loss, score, lm_steps, 3e-3)
+    kept, low, last = train(start, loss, score, lm_steps, 5e-3)
     lm[name], lm_last[name], validation[name] = measure(kept), measure(last), low.reshape(n_seeds, -1).numpy()
 
 judged = lambda chosen: lambda q: -logsigmoid(torch.sub(*[along_branches(scores(q)).gather(1, c) for c in chosen])).mean(1)
-estimate = each(along_branches(scores(train(reference, judged(pairs), judged(held_out), lm_steps, 3e-3)[0])))
+estimate = each(along_branches(scores(train(reference, judged(pairs), judged(held_out), lm_steps, 5e-3)[0])))
 objective = lambda log_pi: estimate - beta_runs * (log_pi - run_ref)
 
 
@@ -372,8 +362,7 @@ def rloo_loss(params, k=64):
     return -((value - value.mean(1, keepdim=True)) * k / (k - 1) * log_pi.gather(1, y)).mean(1)
 
 
-regret = lambda params: -(log_policy(params).exp() * objective(log_policy(params))).sum(1)
-lm["RLOO"] = measure(train(start, rloo_loss, regret, lm_steps, 3e-3)[0])
+lm["RLOO"] = measure(train(start, rloo_loss, lambda q: -(log_policy(q).exp() * objective(log_policy(q))).sum(1), lm_steps, 5e-3)[0])
 lm_exact = exact_optima(PATH, each(lm_reward).double(), run_ref.double(), beta_runs)[1].reshape(n_seeds, -1, 5)
 
 # %% [markdown]
@@ -398,7 +387,7 @@ def star_pairs(user, film, stars, index, n, gen):
 def run_split(split_seed, dim=16):
     """divergence -> validation loss, accuracy and ECE per beta, test predictions at the best beta, and who won."""
     gen = np.random.default_rng(split_seed)
-    kept = np.isin(films["user"], gen.choice(943, 471, replace=False)) & (np.bincount(films["item"])[films["item"]] >= 100)
+    kept = np.isin(films["user"], gen.choice(943, 471, replace=False)) & (np.bincount(films["item"])[films["item"]] >= 150)
     user, film = (np.unique(films[k][kept], return_inverse=True)[1] for k in ("user", "item"))
     part = np.searchsorted([0.7, 0.8], gen.random(len(user)), side="right")
     seen = torch.zeros(3, user.max() + 1, film.max() + 1)
@@ -414,7 +403,7 @@ def run_split(split_seed, dim=16):
         loss, score = (pair_loss(d, BETAS[:, None], policy, ref, chosen) for chosen in sets[:2])
         best, low, _ = train([each(q) for q in reference], loss, score, film_steps, 5e-3)
         margin = f_dpo_margin(d, BETAS[:, None], *[(policy(best) - ref).gather(1, c) for c in sets[2]]).double().numpy()
-        p = expit(np.where(first_wins, margin, -margin))
+        p = 1 / (1 + np.exp(np.where(first_wins, -margin, margin)))
         out[name] = low.numpy(), (margin > 0).mean(1), np.array([reliability(q, first_wins)[3] for q in p]), p[low.argmin()], first_wins
     return out
 
@@ -427,8 +416,8 @@ splits = [run_split(s) for s in encore.progress(seeds.spread(seed, n_seeds), "al
 # ### What the divergences want, and what training delivers
 
 # %%
-trained = {name: values[:2] for name, values in lm.items()}
-exact = {name: (exact_reward[..., k], exact_entropy[..., k]) for k, name in enumerate(LEGAL)}
+exact = {name: (exact_reward[..., k], exact_entropy[..., k] - entropy(log_ref.exp()).numpy()[:, None]) for k, name in enumerate(LEGAL)}
+trained = {name: (r, h - entropy(p_ref).numpy()[:, None]) for name, (r, h, *_) in lm.items()}
 fig, panels = plt.subplots(1, 2, figsize=(7, 4.1))
 for ax, arms, shared in zip(panels, (exact, trained), (abs(sweep - 0.3).argmin(), 1), strict=True):
     for name, (x, y) in arms.items():
@@ -436,10 +425,10 @@ for ax, arms, shared in zip(panels, (exact, trained), (abs(sweep - 0.3).argmin()
         ax.plot(x.mean(0), y.mean(0), "--" if name == "RLOO" else "-", color=COLOUR[name], label=name)
         ax.fill_between(x.mean(0), low, high, color=COLOUR[name], alpha=0.12, lw=0)
         ax.plot(x.mean(0)[shared], y.mean(0)[shared], "o", color=COLOUR[name], markersize=7)
-panels[0].set(title="A: exact optimum, 50 answers", xlabel="expected reward (standard deviations)", ylabel="entropy (nats)")
-panels[1].set(title="B: trained language model", xlabel="expected reward (standard deviations)")
+    ax.set(title="B: trained language model" if "RLOO" in arms else "A: exact optimum, 50 answers", xlabel="expected reward (standard deviations)")
+panels[0].set_ylabel("entropy, change from the reference (nats)")
 fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-page.figure(fig, "frontier", caption="Expected reward against entropy as β varies, mean and 95 % band of the entropy over problems (A) or seeds (B). "
+page.figure(fig, "frontier", caption="Expected reward and entropy as β varies; means and 95 % bands of the entropy over problems (A) or seeds (B). "
             "B is trained on sampled pairs and stopped by validation loss. Dots: all at the same β = 0.3.",
             alt="Two panels of falling curves. Left, the six curves nearly coincide and the dots of equal beta lie at different places along them. Right, reverse KL, "
             "Jensen-Shannon and RLOO reach far to the right while alpha and forward-KL curves end early.")
@@ -518,9 +507,9 @@ page.figure(fig, "gradient-weight", caption="Left: how much implied reward a uni
             "answer's log ratio, at β = 1 with the chosen answer still at the reference (log u = 0).",
             alt="Left, on a log scale: reverse KL is flat at one, forward KL falls as a straight line, alpha at half its slope, Jensen-Shannon bends from one to "
             "falling. Right: reverse KL rises as a sigmoid; forward KL has a hump around zero and vanishes on both sides.")
-weak = [float(d.slope(t)[-1] - d.slope(t)[-2]) for d in (REVERSE_KL, FORWARD_KL)]
-page.say(f"On an answer already {float(t[-1].exp()):.0f} times more likely than under the reference, a change of its log ratio is worth {weak[0] / weak[1]:.0f} times less implied reward under "
-         "forward KL than under reverse KL: the loss has little to say about answers that have grown, and much about those that have shrunk.")
+rise = [torch.autograd.grad(d.slope(t).sum(), t)[0] for d in (REVERSE_KL, FORWARD_KL)]
+page.say(f"On an answer already {t.detach()[-1].exp():.0f} times more likely than under the reference, a change of its log ratio is worth {rise[0][-1] / rise[1][-1]:.0f} times less implied "
+         "reward under forward KL than under reverse KL: the loss has little to say about answers that have grown, and much about those that have shrunk.")
 
 # %% [markdown]
 # ### Calibration on people's ratings

@@ -45,6 +45,7 @@ seed = 0
 
 # %%
 from collections import namedtuple
+from contextlib import suppress
 from itertools import product
 
 import matplotlib.pyplot as plt
@@ -169,19 +170,16 @@ def conjugate_gradients(multiply, b, diagonal, tol, limit):
 
 
 # %%
-def increase(P, g, t, slope, eta):
-    """f(z + dz) - f(z) without cancellation; t (n, m) as above, slope = g . dz."""
-    with np.errstate(over="ignore", invalid="ignore"):  # an overflow is a step to reject
-        return slope - (P * (np.expm1(t) - t)).sum() / eta
-
-
 def line_search(P, g, dz, eta):
     """The first step 1, 1/2, 1/4, ... that increases f enough (0 if there is none), and how many were tried."""
     n, slope = len(P), g @ dz
-    t = eta * (dz[:n, None] + dz[None, n:])
+    t = eta * np.add.outer(dz[:n], dz[n:])
     for k in range(60):
-        if increase(P, g, 0.5**k * t, 0.5**k * slope, eta) >= 1e-4 * 0.5**k * slope:
-            return 0.5**k, k + 1
+        step = 0.5**k
+        with np.errstate(over="ignore", invalid="ignore"):  # an overflow is a step to reject
+            gain = step * slope - (P * (np.expm1(step * t) - step * t)).sum() / eta
+        if gain >= 1e-4 * step * slope:
+            return step, k + 1
     return 0.0, 60
 
 
@@ -206,14 +204,13 @@ def sns(C, r, c, eta, cap, warmup=20, per_row=2, cg_limit=4000, tol=1e-12):
     P = plan(C, x, y, eta)
     while errors[-1] > tol and work[-1] < cap:
         g, diagonal, S = gradient(P, r, c), np.concatenate([P.sum(1), P.sum(0)]), sparsify(P, per_row * n)
-        accuracy = min(0.5, np.abs(g).sum() ** 0.5)
+        accuracy, stored = min(0.5, np.abs(g).sum() ** 0.5), getattr(S, "nnz", P.size) + n
         dz, iterations = conjugate_gradients(negative_hessian(S, diagonal), g / eta, diagonal, accuracy, cg_limit)
         step, trials = line_search(P, g, dz, eta)
         if step == 0:
             break
         x, y = x + step * dz[:n], y + step * dz[n:]
         P = plan(C, x, y, eta)
-        stored = getattr(S, "nnz", P.size) + n
         work.append(work[-1] + 1 + trials + iterations * stored / P.size)
         errors.append(np.abs(gradient(P, r, c)).sum())
     return Run(np.array(work[1:]), np.array(errors[1:]), x, y)
@@ -228,30 +225,26 @@ def sns(C, r, c, eta, cap, warmup=20, per_row=2, cg_limit=4000, tol=1e-12):
 # %%
 rng = np.random.default_rng(seed)
 n_check = page.pick(smoke=20, book=60, paper=60)
-C, r = rng.random((n_check, n_check)), np.full(n_check, 1 / n_check)
-c = rng.dirichlet(np.full(n_check, 5.0))
+C, r, c = rng.random((n_check, n_check)), np.full(n_check, 1 / n_check), rng.dirichlet(np.full(n_check, 5.0))
 run = sns(C, r, c, eta=100, cap=5000, warmup=10, per_row=10)
 reference = ot.sinkhorn(r, c, C, reg=1 / 100, method="sinkhorn_log", stopThr=1e-14, numItermax=20_000)
 page.check("SNS plan equals ot.sinkhorn(method='sinkhorn_log'), l1", np.abs(plan(C, run.x, run.y, 100) - reference).sum(), tol=1e-9)
 
-potential = lambda z: (  # f, written down once more for autograd
-    r_ @ z[:n_check] + c_ @ z[n_check:] - torch.exp(30 * (z[:n_check, None] + z[None, n_check:] - C_) - 1).sum() / 30
-)
-C_, r_, c_ = map(torch.from_numpy, (C, r, c))
+C_, rc = torch.from_numpy(C), torch.from_numpy(np.concatenate([r, c]))  # f at η = 30, written down once more for autograd
+potential = lambda z: rc @ z - torch.exp(30 * (z[:n_check, None] + z[None, n_check:] - C_) - 1).sum() / 30
 z, d = rng.normal(size=(2, 2 * n_check)) / 30
 P = plan(C, z[:n_check], z[n_check:], 30)
-exact_gradient = torch.autograd.functional.jacobian(potential, torch.from_numpy(z)).numpy()
-exact_product = torch.autograd.functional.hvp(potential, torch.from_numpy(z), torch.from_numpy(d))[1].numpy()
-product_ours = 30 * negative_hessian(P, np.concatenate([P.sum(1), P.sum(0)]))(d)
-page.check("gradient against torch.autograd", np.abs(gradient(P, r, c) - exact_gradient).max(), tol=1e-12)
-page.check("Hessian-vector product against torch.autograd", np.abs(product_ours + exact_product).max(), tol=1e-12)
+ours = np.concatenate([gradient(P, r, c), -30 * negative_hessian(P, np.concatenate([P.sum(1), P.sum(0)]))(d)])
+g = torch.autograd.functional.jacobian(potential, torch.from_numpy(z))
+Hd = torch.autograd.functional.hvp(potential, torch.from_numpy(z), torch.from_numpy(d))[1]
+page.check("gradient and Hessian-vector product against torch.autograd", np.abs(ours - torch.cat([g, Hd]).numpy()).max(), tol=1e-12)
 
 # %%
 best = C[linear_sum_assignment(C)].mean()
 for eta in (100, 1200):
     run = sns(C, r, r, eta, cap=20_000, warmup=50, per_row=10)
-    gap = (plan(C, run.x, run.y, eta) * C).sum() - best
-    page.check(f"transport cost above linear_sum_assignment at η = {eta}", abs(gap), tol=float(np.log(n_check) / eta))
+    cost = (plan(C, run.x, run.y, eta) * C).sum()
+    page.check(f"transport cost against linear_sum_assignment at η = {eta}", abs(cost - best), tol=float(np.log(n_check) / eta))
 
 # %% [markdown]
 # ## The experiment
@@ -271,9 +264,7 @@ for eta in (100, 1200):
 # Sinkhorn for assignment, 53 against 2,041 for W2 and 777 against 5,748 for W1. These count a Newton step as one iteration.
 
 # %%
-n = page.pick(smoke=30, book=200, paper=500)
-pooling = page.pick(smoke=4, book=2, paper=1)
-cap = page.pick(smoke=200, book=5000, paper=100_000)
+n, pooling, cap = page.pick(smoke=(30, 4, 200), book=(200, 2, 5000), paper=(500, 1, 100_000))
 mnist = datasets.load("mnist")
 page.say(f"Data: {mnist.provenance}")
 
@@ -281,15 +272,13 @@ page.say(f"Data: {mnist.provenance}")
 def problems(instance_seed):
     """One instance of each problem: {name: (C, r, c)}, C scaled to a maximum of at most 1."""
     rng, side = np.random.default_rng(instance_seed), 28 // pooling
-    uniform = np.full(n, 1 / n)
     digits = mnist["train_images"][rng.choice(60_000, 2, replace=False)] / 255
     mass = digits.reshape(2, side, pooling, side, pooling).mean((2, 4)).reshape(2, -1)
-    mass[mass == 0] = 0.01
-    r, c = mass / mass.sum(1, keepdims=True)
+    r, c = (m / m.sum() for m in np.where(mass == 0, 0.01, mass))
     pixel = np.stack(np.divmod(np.arange(side**2), side), 1)
     offset = np.abs(pixel[:, None] - pixel[None])
     W2, W1 = (offset**2).sum(-1), offset.sum(-1)
-    return {"assignment": (rng.random((n, n)), uniform, uniform), "W2": (W2 / W2.max(), r, c), "W1": (W1 / W1.max(), r, c)}
+    return {"assignment": (rng.random((n, n)), np.full(n, 1 / n), np.full(n, 1 / n)), "W2": (W2 / W2.max(), r, c), "W1": (W1 / W1.max(), r, c)}
 
 
 # %% [markdown]
@@ -303,26 +292,23 @@ def problems(instance_seed):
 def lbfgs(C, r, c, eta, cap, warmup=20, memory=10, tol=1e-10):
     """scipy's L-BFGS-B on the dual after `warmup` sweeps; restarted from its last point when it stalls."""
     x, y, errors = sinkhorn(C, r, c, eta, min(warmup, cap), tol)
-    errors, scale, n = list(errors), 1 / np.sqrt(np.concatenate([r, c])), len(r)
+    errors, scale, n, before = list(errors), 1 / np.sqrt(np.concatenate([r, c])), len(r), -9
 
     def objective(w, P, g):  # minus the increase of f over the last start, and its gradient
         t = np.minimum(np.add.outer((w * scale)[:n], (w * scale)[n:]), 300.0)
         growth = np.expm1(t)
         now = gradient(P + P * growth, r, c)
         errors.append(np.abs(now).sum())
-        return (P * (growth - t)).sum() - g @ (w * scale), -now * scale
-
-    def enough(_):
         if errors[-1] <= tol:
             raise StopIteration
+        return (P * (growth - t)).sum() - g @ (w * scale), -now * scale
 
-    started = -np.inf
-    while min(errors) > tol and len(errors) < cap and len(errors) > started + 5:
-        P, started = plan(C, x, y, eta), len(errors)
-        options = {"maxcor": memory, "ftol": 0, "gtol": 0, "maxiter": cap, "maxfun": cap - started, "maxls": 30}
-        start, args = np.zeros(len(scale)), (P, gradient(P, r, c))
-        dz = minimize(objective, start, args, jac=True, method="L-BFGS-B", callback=enough, options=options).x * scale / eta
-        x, y = x + dz[:n], y + dz[n:]
+    while min(errors) > tol and before + 5 < len(errors) < cap:
+        P, before = plan(C, x, y, eta), len(errors)
+        options = {"maxcor": memory, "ftol": 0, "gtol": 0, "maxiter": cap, "maxfun": cap - before, "maxls": 30}
+        with suppress(StopIteration):
+            dz = scale / eta * minimize(objective, 0 * scale, (P, gradient(P, r, c)), "L-BFGS-B", jac=True, options=options).x
+            x, y = x + dz[:n], y + dz[n:]
     return Run(np.arange(1, len(errors) + 1), np.array(errors), x, y)
 
 
@@ -360,18 +346,14 @@ instances = [problems(s) for s in seeds.spread(seed, 7)]
 warmups, limits = page.pick(smoke=([20], [100]), book=([20, 200, 700], [4000, 100]), paper=([20, 200, 700], [4000, 100]))
 searches = {
     "SNS": (sns, {"warmup": warmups, "per_row": [5, 15, 2], "cg_limit": limits}),
-    "Sinkhorn": (sns, {"warmup": [cap]}),
+    "Sinkhorn": (sns, {"warmup": [cap]}),  # nothing but the first stage
     "Newton": (sns, {"per_row": [10**9], "warmup": warmups, "cg_limit": limits}),
     "L-BFGS": (lbfgs, {"warmup": warmups, "memory": [10, 50]}),
 }
-settings = {
-    (method, name): tune(*searches[method], [instance[name] for instance in instances[5:]], cap // 5)
-    for method, name in encore.progress(list(product(searches, names)), "tuning")
-}
-page.say("Chosen for SNS: " + "; ".join(
-    f"{names[name]} {s['warmup']} sweeps, {s['per_row']} entries per row, at most {s['cg_limit']} iterations"
-    for (method, name), s in settings.items() if method == "SNS"
-) + ".")
+settings = {}
+for method, name in encore.progress(list(product(searches, names)), "tuning"):
+    settings[method, name] = tune(*searches[method], [instance[name] for instance in instances[5:]], cap // 5)
+page.say("Chosen for SNS: " + "; ".join(f"{title} `{settings['SNS', name]}`" for name, title in names.items()) + ".")
 
 # %%
 etas, runs = [30, 100, 300, 1200], {}
@@ -387,20 +369,27 @@ sweeps = {(method, eta): count(method, eta) for method, eta in product(searches,
 
 # %%
 colours = dict(zip(searches, figures.PALETTE, strict=False))
-fig, axes = plt.subplots(1, 3, figsize=(6.8, 3.6), sharey=True)
-for ax, name in zip(axes, names, strict=True):
-    for method, i in product(searches, range(5)):
-        run, label = runs[method, name, 1200, i], method if i == 0 else None
-        ax.loglog(run.work, np.minimum.accumulate(run.errors), color=colours[method], lw=1.2, alpha=0.8, label=label)
+
+
+def panels(height, **labels):
+    """One panel per problem, side by side."""
+    fig, axes = plt.subplots(1, 3, figsize=(6.8, height), sharey=True)
+    for ax, title in zip(axes, names.values(), strict=True):
+        ax.set(title=title, **labels)
+    return fig, axes
+
+
+fig, axes = panels(3.6, xlabel="counted sweeps", xlim=(1, cap), ylim=(1e-13, 5))
+for (ax, name), method, i in product(zip(axes, names, strict=True), searches, range(5)):
+    run, label = runs[method, name, 1200, i], method if i == 0 else None
+    ax.loglog(run.work, np.minimum.accumulate(run.errors), color=colours[method], lw=1.2, alpha=0.8, label=label)
     ax.axhline(1e-10, color="0.5", lw=0.8, ls="--")
-    ax.set(title=names[name], xlabel="counted sweeps", xlim=(1, cap), ylim=(1e-13, 5))
 axes[0].set_ylabel("smallest error so far (l1)")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
 page.figure(
     fig, "error-by-work", caption=f"Smallest error so far against counted sweeps at η = {etas[-1]}, five instances of each problem. The dashed line is the target.",
     alt="Three log-log panels. Sinkhorn falls slowly and on assignment stays far above the target up to the cap. SNS follows Sinkhorn during "
-    "its first stage and then drops steeply, on assignment and W2 before all others; on W1 L-BFGS drops as early as SNS or earlier.",
-)
+    "its first stage and then drops steeply, on assignment and W2 before all others; on W1 L-BFGS drops as early as SNS or earlier.")
 
 # %%
 ours, baseline = np.log10(sweeps["SNS", 1200]), np.log10(sweeps["Sinkhorn", 1200])
@@ -410,32 +399,27 @@ page.say(
     f"With everything charged, SNS needs {10 ** (baseline - ours).mean():.1f} times fewer sweeps than Sinkhorn (geometric mean; "
     + "; ".join(f"{name}: {10**gain:.1f}" for name, gain in zip(names.values(), (baseline - ours).mean(1), strict=True))
     + "). Counted as the paper counts, a Newton step being one iteration, the same runs give a factor of "
-    f"{10**as_paper:.0f}. Sinkhorn was stopped at {cap:,} sweeps in {(sweeps['Sinkhorn', 1200] >= cap).sum()} of {ours.size} runs, so its true counts are larger."
-)
+    f"{10**as_paper:.0f}. Sinkhorn was stopped at {cap:,} sweeps in {(sweeps['Sinkhorn', 1200] >= cap).sum()} of {ours.size} runs, so its true counts are larger.")
 page.claim("fewer-sweeps", encore.lower(ours.ravel(), baseline.ravel()))
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(6.8, 3.4), sharey=True)
-for (k, name), method in product(enumerate(names.values()), searches):
+fig, axes = panels(3.4, xlabel="η", xscale="log", yscale="log")
+for (k, ax), method in product(enumerate(axes), searches):
     values = [sweeps[method, eta][k] for eta in etas]
-    axes[k].loglog(etas, [np.exp(np.log(v).mean()) for v in values], "o-", color=colours[method], label=method, ms=4)
-    axes[k].plot(np.repeat(etas, [len(v) for v in values]), np.concatenate(values), ".", color=colours[method], ms=3, alpha=0.6)
-    axes[k].set(title=name, xlabel="η")
-    axes[k].set_xticks(etas, etas)
-    axes[k].minorticks_off()
-for ax in axes:
+    ax.plot(etas, [np.exp(np.log(v).mean()) for v in values], "o-", color=colours[method], label=method, ms=4)
+    ax.plot(np.repeat(etas, [len(v) for v in values]), np.concatenate(values), ".", color=colours[method], ms=3, alpha=0.6)
     ax.axhline(cap, color="0.5", lw=0.8, ls="--")
+    ax.set_xticks(etas, etas)
+    ax.minorticks_off()
 axes[0].set_ylabel("counted sweeps to the target")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
 page.figure(
     fig, "sweeps-by-eta", caption="Counted sweeps to an error of 10⁻¹⁰ against η: geometric means (lines) and single instances (dots). The dashed line is the cap.",
-    alt="Three log-log panels. Sinkhorn's count rises steeply with η on every problem and reaches the cap on two. The other methods start level with it at η of 30 and rise less.",
-)
+    alt="Three log-log panels. Sinkhorn's count rises steeply with η on every problem. The other methods start level with it at η of 30 and rise less.")
 mean = lambda method, eta: np.exp(np.log(sweeps[method, eta]).mean())
 page.say(
     "Geometric means over the problems: " + "; ".join(f"at η = {eta} " + ", ".join(f"{m} {mean(m, eta):.0f}" for m in searches) for eta in etas)
-    + f". At η = {etas[-1]} L-BFGS, which uses no second derivatives, is ahead of SNS in {(sweeps['L-BFGS', 1200] < sweeps['SNS', 1200]).sum()} of {ours.size} runs."
-)
+    + f". At η = {etas[-1]} L-BFGS, which uses no second derivatives, is ahead of SNS in {(sweeps['L-BFGS', 1200] < sweeps['SNS', 1200]).sum()} of {ours.size} runs.")
 
 # %% [markdown]
 # Is it the same optimum? Wherever Sinkhorn reached an error of $10^{-12}$ below the cap, the two plans are compared. Elsewhere the marginals alone decide: a
@@ -448,41 +432,29 @@ differences = np.array([np.abs(final("SNS", *key) - final("Sinkhorn", *key)).sum
 violations = np.array([run.errors[-1] for key, run in runs.items() if key[0] == "SNS"])
 page.say(
     f"Sinkhorn got there in {len(solved)} of {len(violations)} runs; in these the plans differ by at most {differences.max():.1e} in l1. "
-    f"Over all runs SNS violates the marginals by at most {violations.max():.1e}."
-)
+    f"Over all runs SNS violates the marginals by at most {violations.max():.1e}.")
 page.claim("same-optimum", encore.exact(differences), encore.exact(violations))
 
+# %% [markdown]
+# How fast is the tail? Convergence of order $p$ means $e_{k+1} \propto e_k^{\,p}$, so $p$ is the slope of $\log e_{k+1}$ against $\log e_k$. It is fitted
+# to the last four Newton steps that end above the rounding floor of $10^{-12}$.
+
 # %%
-fig, ax = plt.subplots(figsize=(5.2, 3.6))
 tails = {name: [] for name in names}
-for (name, colour), i in product(zip(names, figures.PALETTE, strict=False), range(5)):
+for name, i in product(names, range(5)):
     e = runs["SNS", name, 1200, i].errors[settings["SNS", name]["warmup"] - 1 :]
     last = np.flatnonzero(e[1:] > 1e-12)[-4:]
     if len(last) == 4:
         tails[name].append((e[last], e[last + 1]))
-    ax.loglog(e[last], e[last + 1], "o-", color=colour, lw=0.8, ms=4, alpha=0.8, label=names[name] if i == 0 else None)
-guide = np.array([1e-11, 1e-1])
-ax.loglog(guide, guide, "--", color="0.6", lw=1, label="no progress")
-ax.loglog(guide, guide**1.5, ":", color="0.3", lw=1.2, label="order 1.5")
-ax.set(xlabel="error before a Newton step", ylabel="error after it", ylim=(1e-13, 1))
-ax.legend()
-page.figure(
-    fig, "tail", caption=f"The last four Newton steps of SNS above the rounding floor, η = {etas[-1]}, five instances of each problem.",
-    alt="Log-log plot of the error after a Newton step against the error before. The W2 points lie along the line of order 1.5; "
-    "the assignment points lie nearer to the no-progress line and some fall away from it at the end.",
-)
-orders = [f"{names[name]} {np.mean([np.polyfit(*np.log(pair), 1)[0] for pair in pairs]):.2f}" for name, pairs in tails.items() if pairs]
-page.say(
-    "Mean fitted order of the last four steps: " + "; ".join(orders) + ". The accuracy asked of the linear "
-    "systems allows three halves; the entries that were dropped pull the order towards one, the more so the fewer entries are kept."
-)
 pairs = np.array([pair for found in tails.values() for pair in found])
+orders = [f"{names[name]} {np.mean([np.polyfit(*np.log(p), 1)[0] for p in found]):.2f}" for name, found in tails.items() if found]
+page.say("Mean fitted order: " + "; ".join(orders) + ". The accuracy asked of the linear systems allows three halves; dropped entries pull it towards one, linear convergence.")
 page.claim("superlinear-tail", encore.rate(pairs[:, 0], pairs[:, 1]) if len(pairs) else encore.not_tested("no run took four Newton steps"))
 
 # %%
 after = lambda name, i, eta, k: plan(instances[i][name][0], *sinkhorn(*instances[i][name], eta, k)[:2], eta)  # the plan after k sweeps
 fig, axes = plt.subplots(1, 3, figsize=(6.8, 2.9), sharey=True)
-for ax, (name, eta) in zip(axes, [("assignment", 30), ("assignment", 1200), ("W2", 1200)], strict=True):
+for ax, name, eta in zip(axes, ["assignment", "assignment", "W2"], [30, 1200, 1200], strict=True):
     P = after(name, 0, eta, 20)
     order = linear_sum_assignment(instances[0][name][0])[1] if name == "assignment" else slice(None)
     image = ax.imshow(np.log10(np.maximum(P[:, order] * len(P), 1e-12)), vmin=-12, vmax=0, interpolation="nearest")
@@ -493,10 +465,9 @@ fig.colorbar(image, ax=axes, label="log10 of n times the entry", shrink=0.8)
 page.figure(
     fig, "pattern", caption="The plan after twenty Sinkhorn sweeps. Columns of the assignment problem are in the order of the optimal assignment.",
     alt="Three pictures of the plan. At η of 30 entries of all sizes fill the picture. At 1200 the assignment plan is a bright diagonal with scattered "
-    "bright points on a dark ground, and the W2 plan is a few narrow bands along the diagonal.",
-)
-large = [(after("assignment", 0, eta, 20) * n > 1e-6).mean() for eta in (etas[0], etas[-1])]
-page.say(f"Entries above a millionth of a row's mass, random assignment: {large[0]:.0%} at η = {etas[0]}, {large[1]:.1%} at η = {etas[-1]}.")
+    "bright points on a dark ground, and the W2 plan is a few narrow bands along the diagonal.")
+large = [f"{(after('assignment', 0, eta, 20) * n > 1e-6).mean():.1%} at η = {eta}" for eta in (30, 1200)]
+page.say(f"Entries above a millionth of a row's mass, random assignment: {', '.join(large)}.")
 
 # %%
 outside = lambda P: np.sort(P, axis=None)[: -15 * len(P)].sum()
@@ -504,24 +475,20 @@ counts = [1, 2, 5, 10, 20, 50, 100, 200, 500]
 by_eta = np.array([[[outside(after(name, i, eta, 20)) for eta in etas] for i in range(5)] for name in names])
 by_sweeps = np.array([[[outside(after(name, i, 1200, k)) for k in counts] for i in range(5)] for name in names])
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.4), sharey=True)
-for ax, x, values, label in ((axes[0], etas, by_eta, "η, after 20 sweeps"), (axes[1], counts, by_sweeps, "sweeps, at η = 1200")):
-    for k, name in enumerate(names.values()):
-        ax.loglog(x, values[k].T, color=figures.PALETTE[k], lw=1, label=[name] + ["_"] * 4)
-    ax.set(xlabel=label)
-axes[0].set_xticks(etas, etas)
-axes[0].minorticks_off()
-axes[0].set_ylabel("mass outside")
+for k, name in enumerate(names.values()):
+    axes[0].loglog(etas, by_eta[k].T, color=figures.PALETTE[k], lw=1, label=[name] + ["_"] * 4)
+    axes[1].loglog(counts, by_sweeps[k].T, color=figures.PALETTE[k], lw=1)
+axes[0].set(xlabel="η, after 20 sweeps", ylabel="mass outside")
+axes[1].set(xlabel="sweeps, at η = 1200")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 page.figure(
     fig, "mass-outside", caption="Mass of the plan outside its 15 n largest entries, five instances of each problem: against η, and against the number of sweeps.",
     alt="Two log-log panels. On the left the mass falls from a few per cent by many orders of magnitude as η grows. On the right, with growing "
-    "sweeps, it falls by about two decades for W2, rises a little for assignment and rises by many decades for W1 from an immeasurably small start.",
-)
-rising = (by_sweeps[:, :, -1] > by_sweeps[:, :, 0]).sum(1)
+    "sweeps, it falls by about two decades for W2, rises a little for assignment and rises by many decades for W1 from an immeasurably small start.")
+rising = [f"{k} of 5 ({name})" for k, name in zip((by_sweeps[:, :, -1] > by_sweeps[:, :, 0]).sum(1), names.values(), strict=True)]
 page.say(
-    f"At η = {etas[0]} up to {by_eta[..., 0].max():.0%} of the mass lies outside; at η = {etas[-1]} never more than {by_eta[..., -1].max():.0e}. With more sweeps "
-    "at that η the mass outside ends higher than it began in " + ", ".join(f"{k} of 5 instances ({name})" for k, name in zip(rising, names.values(), strict=True)) + "."
-)
+    f"At η = {etas[0]} up to {by_eta[..., 0].max():.0%} of the mass lies outside; at η = {etas[-1]} never more than {by_eta[..., -1].max():.0e}. "
+    f"With more sweeps at that η the mass outside ends higher than it began in {', '.join(rising)} instances.")
 page.claim("approximate-sparsity", encore.trend(etas, by_eta.reshape(15, -1)), encore.trend(counts, by_sweeps.reshape(15, -1)))
 
 # %% [markdown]

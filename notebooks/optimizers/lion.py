@@ -20,7 +20,7 @@
 # An optimiser is a few lines of arithmetic on weights, gradients and running averages. People have written those lines by hand for
 # decades. {cite:p}`chen2023symbolic` let a program write them: start from AdamW {cite:p}`loshchilov2019decoupled`, mutate a statement
 # at a time, train a small model with every mutant, keep what trains well. The space of programs is huge and almost all of it is useless,
-# so blind sampling finds nothing; evolution from a good start, with cheap tests that throw invalid and repeated programs away, does.
+# so blind sampling finds little. The paper relies on evolution from a good start, with cheap tests that throw invalid and repeated programs away.
 #
 # The program that came out, after it was simplified by hand, is Lion. It keeps one running average instead of AdamW's two, and takes the
 # *sign* of an interpolation between that average and the new gradient. Every weight moves by the same amount in every step. This page trains with
@@ -55,7 +55,7 @@ page = encore.open("optimizers/lion", profile, seed)
 # \qquad m_t = \beta_2 m_{t-1} + (1-\beta_2)\, g_t .$$
 #
 # 1. The momentum is updated *after* the step and with *another* constant: $\beta_1 = 0.9$ mixes the new gradient into the direction,
-#    $\beta_2 = 0.99$ makes the memory ten times longer than that of the direction.
+#    $\beta_2 = 0.99$ gives the average a memory of about 100 steps.
 # 2. $\operatorname{sign}(0) = 0$: a weight whose gradient has always been zero rests, all others move by exactly $\eta$ (plus decay).
 # 3. The step therefore has norm $\eta\sqrt d$, larger than AdamW's at the same $\eta$. The paper advises a learning rate 3 to 10 times
 #    smaller than AdamW's, and a $\lambda$ larger by the same factor, so that $\eta\lambda$ stays.
@@ -439,8 +439,8 @@ page.claim("batch", encore.trend(np.log2(batches), gain["constant rate"]))
 curves = {"evolution": np.array([e.best[:evaluations] for e in evolved]), "random search": np.array([e.best[:evaluations] for e in sampled])}
 fig, ax = plt.subplots()
 for (name, values), color in zip(curves.items(), figures.PALETTE, strict=False):
-    ax.plot(np.arange(1, evaluations + 1), values.T, color=color, linewidth=0.7, alpha=0.6)
-    ax.plot(np.arange(1, evaluations + 1), values.mean(0), color=color, linewidth=2.5, label=name)
+    ax.plot(np.arange(1, evaluations + 1), values.T, color=color, linewidth=0.7, alpha=0.6, drawstyle="steps-post")
+    ax.plot(np.arange(1, evaluations + 1), values.mean(0), color=color, linewidth=2.5, drawstyle="steps-post", label=name)
 ax.axhline(curves["evolution"][0, 0], color=figures.PALETTE[-1], linewidth=1, linestyle="--", label="AdamW, tuned rate")
 ax.set(xlabel="programs trained", ylabel="best validation loss (nats)")
 ax.legend(loc="upper right", bbox_to_anchor=(1, 0.95))
@@ -498,7 +498,7 @@ page.verdict()
 #   paper reports larger gains with one, lowers both losses and does not change the direction of the trend.
 # * Rates at each batch size come from one seed's sweep, so their error is shared by the five seeds and is not in the interval.
 # * The search has a few hundred evaluations where the paper spent thousands of TPU days, and starts from an AdamW whose rate is already tuned. Most runs find little, and now and then one finds a lot, so five
-#   seeds say little about a mean. Means of two, three and five mutations for random search gave the same losses on other seeds. All five searches share one split of the digits.
+#   seeds say little about a mean. Means of two, three and five mutations for random search gave about the same losses on ten other seeds. All five searches share one split of the digits.
 # * A low proxy loss is partly luck with the validation digits. The paper answers this with larger proxies ("meta-validation"); here the test digits only show it.
 # * Programs that agree for four steps on random numbers count as equal. The winner's statements were found by the search, Lion's were not: no run here is claimed to rediscover Lion.
 #

@@ -58,7 +58,8 @@ def test_killed_in_mid_run_and_started_again(compendium):
 
 
 def test_two_pages_through_a_separate_scheduler_and_worker(compendium):
-    names = [compendium.add("one"), compendium.add("two")]
+    alone = 'import os\nassert os.environ["OMP_NUM_THREADS"] == "1"\nassert "MALLOC_TRIM_THRESHOLD_" not in os.environ'
+    names = [compendium.add("one", alone), compendium.add("two", alone)]
     where = compendium.root / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}

@@ -139,6 +139,16 @@ def test_the_header_is_put_below_the_title_and_nowhere_else():
     assert out[2] == cells[2]
 
 
+def test_a_page_that_cites_lists_what_it_cites_at_its_end():
+    def cells(*texts):
+        return json.dumps({"cells": [{"cell_type": "markdown", "source": t, "metadata": {}} for t in ("# A page", *texts)]})
+
+    said = cells("As {cite:t}`hall1992removal` says.", "## References")
+    assert json.loads(header.prepare(said))["cells"][-1]["source"] == f"## References\n\n{header.CITED}"
+    assert header.CITED not in header.prepare(cells("Nothing.", "## References"))
+    assert json.loads(header.prepare(cells("{cite:p}`a`", header.CITED)))["cells"][-1]["source"] == header.CITED
+
+
 @pytest.mark.parametrize(("kind", "source"), [("code", "# no"), ("markdown", "no")])
 def test_a_page_begins_with_its_title(kind, source):
     for cells in ([], [{"cell_type": kind, "source": source, "metadata": {}}]):

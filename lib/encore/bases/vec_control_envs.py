@@ -8,8 +8,8 @@
 An environment holds constants only. The state is an array (..., state_dim) that the caller keeps, so `step` is a pure function:
 planning from a state, sweeping a constant over members (any constant may be an array that broadcasts against `...`) and
 differentiating through a step (torch) all work. Actions outside [-1, 1] are clipped. No task terminates: an episode ends after
-`horizon` steps by a time limit, which is no `done` for a value function. Rewards depend on the state before the step and the action;
-`best_reward` is a ceiling for them, seldom attainable at every step.
+`horizon` steps by a time limit, which is no `done` for a value function. A reward depends on the state before the step and the action
+and lies between `worst_reward` and `best_reward`, which no policy attains at every step. `spread` and `substeps` are plain numbers.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import numpy as np
 
 def _library(x):
     """numpy for arrays, torch for tensors."""
-    if isinstance(x, np.ndarray):
+    if isinstance(x, (np.ndarray, np.generic)):
         return np
     import torch
 
@@ -32,7 +32,8 @@ def _checked(env, state, action):
         if array.shape[-1] != width:
             raise ValueError(f"{type(env).__name__}: {name} has shape {tuple(array.shape)}; its last dimension must be {width}")
     if state.shape[:-1] != action.shape[:-1]:
-        raise ValueError(f"{type(env).__name__}: state {tuple(state.shape)} and action {tuple(action.shape)} must agree in all but the last dimension")
+        shapes = f"{tuple(state.shape)} and {tuple(action.shape)}"
+        raise ValueError(f"{type(env).__name__}: state and action, {shapes}, must agree in all but the last dimension")
     return _library(state).clip(action, -1.0, 1.0)
 
 
@@ -51,6 +52,7 @@ class Pendulum:
     obs_dim: ClassVar[int] = 3
     action_dim: ClassVar[int] = 1
     horizon: ClassVar[int] = 200
+    worst_reward: ClassVar[float] = -(np.pi**2 + 6.4 + 0.004)
     best_reward: ClassVar[float] = 0.0
 
     def reset(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -92,10 +94,11 @@ class CartPoleSwingUp:
     obs_dim: ClassVar[int] = 5
     action_dim: ClassVar[int] = 1
     horizon: ClassVar[int] = 100
+    worst_reward: ClassVar[float] = 0.0
     best_reward: ClassVar[float] = 1.0
 
     def reset(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """Nearly at rest in the middle (each entry off by at most 0.05), hanging up to `spread` rad (pi: any angle): (*shape, 4) float64."""
+        """Nearly at rest in the middle (within 0.05), hanging up to `spread` rad (pi: any angle): (*shape, 4) float64."""
         return rng.uniform(-1, 1, (*shape, 4)) * np.array([0.05, 0.05, self.spread, 0.05]) + np.array([0.0, 0.0, np.pi, 0.0])
 
     def observe(self, state):
@@ -128,7 +131,7 @@ class Reacher:
     Each rod 0.5 m, 0.2 kg; manipulator equation M(q) q'' + C(q, q') + damping q' = torque (Spong, Hutchinson and Vidyasagar, Robot
     Modeling and Control, ch. 7), semi-implicit Euler, 4 steps of 0.0125 s per action. State (two joint angles rad, the second relative
     to the first; two speeds rad/s; target x, y in m). Observation as gymnasium's Reacher: cos (2), sin (2), target (2), speeds (2),
-    fingertip - target (2). Action 2: joint torques in units of 1 and 0.5 N m. Reward per step in [-2.02, 0]:
+    fingertip - target (2). Action 2: joint torques in units of 1 and 0.5 N m. Reward per step in [-1.92, 0]:
     -(distance in m) - 0.01 |action|^2.
     """
 
@@ -139,6 +142,7 @@ class Reacher:
     obs_dim: ClassVar[int] = 10
     action_dim: ClassVar[int] = 2
     horizon: ClassVar[int] = 50
+    worst_reward: ClassVar[float] = -1.92
     best_reward: ClassVar[float] = 0.0
 
     def reset(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

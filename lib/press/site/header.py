@@ -1,4 +1,4 @@
-"""The header below a page's title. Nobody types it: it is put in while the notebook is read, from the register and the results file."""
+"""What a page gets that nobody types: the header below its title, from the register and the results file, and the list of cited works."""
 
 import json
 
@@ -11,19 +11,24 @@ from press.site.model import DataSet, Paper, Site
 from press.site.parts import badge, bullets, code, container, external, inline, link, paragraph
 
 DIRECTIVE = "encore-header"
+CITED = "```{bibliography}\n:filter: docname in docnames\n```\n"
 
 
 def prepare(notebook: str) -> str:
-    """The notebook's JSON as the book shows it: the header directive after the title, and words on folded solutions.
+    """The notebook's JSON as the book shows it: the header below the title, the cited works at the end, words on folded solutions.
 
     Raises ValueError if the first cell is not a title.
     """
     nb = json.loads(notebook)
-    first = nb["cells"][0] if nb.get("cells") else {"cell_type": "none", "source": ""}
-    source = "".join(first["source"])
-    if first["cell_type"] != "markdown" or not source.startswith("# "):
+    prose = [c for c in nb["cells"] if c["cell_type"] == "markdown"]
+    for cell in prose:
+        cell["source"] = "".join(cell["source"])
+    if nb["cells"][:1] != prose[:1] or not prose or not prose[0]["source"].startswith("# "):
         raise ValueError("the first cell of a page is a markdown cell with the paper's title, '# ...'")
-    first["source"] = f"{source.rstrip()}\n\n```{{{DIRECTIVE}}}\n```\n"
+    prose[0]["source"] = f"{prose[0]['source'].rstrip()}\n\n```{{{DIRECTIVE}}}\n```\n"
+    written = "\n".join(c["source"] for c in prose)
+    if "{cite" in written and "{bibliography}" not in written:
+        prose[-1]["source"] = f"{prose[-1]['source'].rstrip()}\n\n{CITED}"
     for cell in nb["cells"]:
         if "solution" in cell["metadata"].get("tags", []):
             cell["metadata"]["mystnb"] = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
