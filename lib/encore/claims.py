@@ -50,12 +50,28 @@ class Outcome:
         return {k: getattr(self, k) for k in ("verdict", "value", "low", "high", "n", "detail")}
 
 
+def _numbers(kind: str, name: str, values) -> np.ndarray:
+    """Anything array-like, torch tensors included, as floats."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise ClaimError(f"{kind}: `{name}` is not a rectangular array of numbers; give every seed or series the same length") from None
+
+
+def _matched(kind: str, a: tuple, b: tuple) -> list[np.ndarray]:
+    """Two named vectors of one length; a single number stands for a vector of it."""
+    x, y = (np.ravel(_numbers(kind, name, values)) for name, values in (a, b))
+    if x.size != y.size and 1 not in (x.size, y.size):
+        raise ClaimError(f"{kind}: `{a[0]}` has {x.size} numbers but `{b[0]}` has {y.size}; they are compared one by one")
+    return [x, y] if 0 in (x.size, y.size) else list(np.broadcast_arrays(x, y))
+
+
 def _clean(kind: str, **arrays) -> Measurement:
     out = {}
     for name, values in arrays.items():
-        if hasattr(values, "detach"):
-            values = values.detach().cpu().numpy()
-        a = np.atleast_1d(np.asarray(values, float))
+        a = np.atleast_1d(_numbers(kind, name, values))
         if a.size == 0:
             raise ClaimError(f"{kind}: `{name}` is empty; give it at least one number")
         if not np.isfinite(a).all():
@@ -73,12 +89,12 @@ def _same_shape(m: Measurement, a: str, b: str) -> Measurement:
 
 def exact(errors) -> Measurement:
     """Absolute errors of an identity, (n,) or a number; reproduced if the largest is <= the register's `tol`."""
-    return _clean("exact", errors=np.abs(np.ravel(np.asarray(errors, float))))
+    return _clean("exact", errors=np.abs(np.ravel(_numbers("exact", "errors", errors))))
 
 
 def bound(values, limits) -> Measurement:
     """An inequality values <= limits, both (n,) or one number, on every instance tried; `slack` of the register is allowed for rounding."""
-    values, limits = np.broadcast_arrays(np.ravel(np.asarray(values, float)), np.ravel(np.asarray(limits, float)))
+    values, limits = _matched("bound", ("values", values), ("limits", limits))
     return _clean("bound", values=values, limits=limits)
 
 
@@ -122,7 +138,7 @@ def rate(x, y) -> Measurement:
 
 def close(values, target=0.0) -> Measurement:
     """Values near a target: values (n,) or a number, target alike or one number; the tolerance stands in the register."""
-    values, target = np.broadcast_arrays(np.ravel(np.asarray(values, float)), np.ravel(np.asarray(target, float)))
+    values, target = _matched("close", ("values", values), ("target", target))
     return _clean("close", values=values, target=target)
 
 
@@ -140,7 +156,12 @@ def judge(rule: dict[str, Any], m: Measurement) -> Outcome:
     """The verdict of one measurement under the register's rule (see `encore.register.RULES`). Raises ClaimError if it cannot be judged."""
     if m.kind == "not_tested":
         return Outcome(NOT_TESTED, None, None, None, 0, m.why)
-    return _JUDGES[m.kind](rule, m)
+    try:
+        return _JUDGES[m.kind](rule, m)
+    except ClaimError:
+        raise
+    except ValueError as e:  # from encore.stats: too few points, all at one x
+        raise ClaimError(f"{m.kind}: {e}") from None
 
 
 def _side(interval: Interval, low: float, high: float) -> str:
@@ -197,12 +218,14 @@ def _paired(rule, m):
 
 def _per_series(m, fit):
     X, Y = m.array("x"), m.array("y")
+    if X.shape[-1] < 2 or (np.ptp(X, axis=-1) == 0).any():
+        raise ClaimError(f"{m.kind}: a series has fewer than 2 different x; there is no slope to judge")
     return np.array([fit(x, y) for x, y in zip(np.broadcast_to(X, Y.shape), Y, strict=True)])
 
 
-def _needs_series(m, count):
+def _enough(m, count, what):
     if 1 < count < stats.MIN_PAIRS:
-        raise ClaimError(f"{m.kind}: {count} series carry no 95 % verdict; give one deterministic series or at least {stats.MIN_PAIRS}")
+        raise ClaimError(f"{m.kind}: {count} {what} carry no 95 % verdict; give one deterministic {what} or at least {stats.MIN_PAIRS}")
 
 
 def _trend(rule, m):
@@ -215,7 +238,7 @@ def _trend(rule, m):
             raise ClaimError("trend: Kendall's tau of one series has no interval here; give >= 5 series or use the slope")
         i, what = stats.theil_sen_interval(X, Y), "slope of one series"
     else:
-        _needs_series(m, len(Y))
+        _enough(m, len(Y), "series")
         fit = (lambda x, y: float(np.nan_to_num(_stats.kendalltau(x, y).statistic))) if kendall else (lambda x, y: np.polyfit(x, y, 1)[0])
         i, what = stats.mean_interval(_per_series(m, fit)), "mean Kendall tau per series" if kendall else "mean slope per series"
     verdict = _side(i, 0, np.inf) if rule["direction"] == "increasing" else _side(i, -np.inf, 0)
@@ -230,7 +253,7 @@ def _rate(rule, m):
     if Y.ndim == 1 or len(Y) == 1:
         i, what = stats.slope_interval(np.ravel(X), np.ravel(Y)), "exponent of one series"
     else:
-        _needs_series(m, len(Y))
+        _enough(m, len(Y), "series")
         i, what = stats.mean_interval(_per_series(logged, lambda x, y: np.polyfit(x, y, 1)[0])), "mean exponent per series"
     low, high = rule["band"]
     return _outcome(_side(i, low, high), i, f"{what}, band [{low:g}, {high:g}]")
@@ -242,7 +265,7 @@ def _close(rule, m):
     if rule["over"] == "each" or gap.size == 1:
         worst = float(gap[np.abs(gap).argmax()])
         return Outcome(REPRODUCED if abs(worst) <= tol else CONTRADICTED, worst, None, None, gap.size, f"largest {say}")
-    _needs_series(m, gap.size)
+    _enough(m, gap.size, "value(s)")
     i = stats.mean_interval(gap)
     return _outcome(_side(i, -tol, tol), i, f"mean {say}")
 

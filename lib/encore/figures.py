@@ -71,8 +71,9 @@ def band(ax, x, samples, label: str, color=None, marker: str | None = None, log:
 
 
 def is_pictorial(fig) -> bool:
-    """True if an axis shows an image or a colour mesh, whose colours carry meaning and must not be inverted."""
-    return any(ax.images or any(type(c).__name__ in ("QuadMesh", "PolyQuadMesh") for c in ax.collections) for ax in fig.axes)
+    """True if an artist shows numbers as colours (images, colour meshes, filled contours): those must not be inverted."""
+    coloured = (a for a in fig.findobj() if getattr(a, "get_array", lambda: None)() is not None)
+    return any(getattr(artist, "filled", True) for artist in coloured)  # contour lines are a drawing
 
 
 def encode(fig) -> tuple[str, bytes]:

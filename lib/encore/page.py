@@ -11,6 +11,7 @@ page.verdict()
 
 import html
 import json
+import math
 import os
 import warnings
 from pathlib import Path
@@ -31,12 +32,12 @@ class PageError(RuntimeError):
 def open(slug: str, profile: str = "book", seed: int = 0) -> "Page":
     """Start a page: read its register entry, fix seeds and threads, set the figure style, close the network.
 
-    slug: "chapter/slug" as in the register (RegisterError with near names if unknown); profile: smoke, book or paper; seed: >= 0.
+    slug: "chapter/slug" as in the register (RegisterError with near names if unknown); profile: smoke, book or paper; seed: 0 to 2**32 - 1.
     """
     if profile not in PROFILES:
         raise PageError(f"{slug}: profile is one of {', '.join(PROFILES)}, not {profile!r}")
-    if not isinstance(seed, int) or seed < 0:
-        raise PageError(f"{slug}: the seed is an integer >= 0, not {seed!r}")
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise PageError(f"{slug}: the seed is an integer from 0 to 2**32 - 1, not {seed!r}")
     return Page(register.load(slug), profile, seed)
 
 
@@ -65,18 +66,24 @@ class Page:
 
         Prints it. Raises PageError at once if it exceeds `tol` or is not a number.
         """
-        error = float(error)
-        ok = error <= tol
-        self._checks.append({"name": name, "error": error, "tol": float(tol), "ok": ok})
+        error, tol = float(error), float(tol)
+        if not 0 <= tol < math.inf:
+            raise PageError(f"{self.entry.name}: check {name!r}: the tolerance is a finite number >= 0, not {tol}")
+        ok = 0 <= error <= tol
+        self._checks.append({"name": name, "error": error, "tol": tol, "ok": ok})
         if not ok:
-            raise PageError(f"{self.entry.name}: check failed: {name}: error {error:.3g}, tolerance {tol:g}")
-        self.say(f"Check passed: {name}. Largest error {error:.1e}, tolerance {tol:.0e}.")
+            raise PageError(f"{self.entry.name}: check failed: {name}: error {error:.3g}, tolerance {tol:.3g} (an error is >= 0)")
+        self.say(f"Check passed: {name}. Largest error {error:.1e}, tolerance {tol:.3g}.")
 
     def claim(self, id: str, *measurements: claims.Measurement) -> None:
-        """Measurements for a claim of the register, one per test, in the register's order and of its kinds."""
+        """Measurements for a claim of the register, one per test, in the register's order and of its kinds.
+
+        Measuring a claim again, by running its cell again, replaces the earlier measurement.
+        """
         registered = self.entry.claim(id)
-        if id in self._claims:
-            raise PageError(f"{self.entry.name}: claim {id!r} is measured twice; measure it once, with all its tests")
+        if wrong := [m for m in measurements if not isinstance(m, claims.Measurement)]:
+            what = f"encore.{registered.kind}(...) makes one"
+            raise PageError(f"{self.entry.name}: claim {id!r} takes measurements ({what}), not {type(wrong[0]).__name__}")
         tests = registered.tests
         if not (len(measurements) == 1 and measurements[0].kind == "not_tested"):
             if len(measurements) != len(tests):
@@ -88,19 +95,18 @@ class Page:
                     raise PageError(
                         f"{self.entry.name}: claim {id!r} is registered as {t.kind!r}, the page measures {m.kind!r}; the register decides"
                     )
-        self._claims[id] = list(measurements)
         if self.profile != "smoke":
             judge_claim(registered, measurements)  # fails early, at the cell that measured it
+        self._claims[id] = list(measurements)
 
     def figure(self, fig, name: str, *, caption: str, alt: str) -> None:
         """Publish a matplotlib figure, at most 40 kB, with a caption and alt text that says what a sighted reader sees; closes it."""
         import matplotlib.pyplot as plt
         from IPython.display import display
 
-        if name in [f["name"] for f in self._figures]:
-            raise figures.FigureError(f"{self.entry.name}: two figures are called {name!r}")
         data, metadata = figures.bundle(fig, name, caption, alt)
         plt.close(fig)
+        self._figures = [f for f in self._figures if f["name"] != name]  # running its cell again replaces a figure
         self._figures.append({"name": name, "caption": caption, "alt": alt})
         display(data, metadata=metadata, raw=True)
 
@@ -120,6 +126,8 @@ class Page:
                 f"{self.entry.name}: no measurement for the registered claim {', '.join(missing)}; "
                 "measure it with page.claim, or say page.claim(id, encore.not_tested(why))"
             )
+        if failed := [c["name"] for c in self._checks if not c["ok"]]:
+            raise PageError(f"{self.entry.name}: check failed: {failed[0]}")
         if not self._checks:
             raise PageError(f"{self.entry.name}: no check against an independent implementation; add one with page.check")
         result = self.result()
@@ -189,24 +197,28 @@ def rejudge(entry: register.Entry, result: dict[str, Any]) -> dict[str, Any]:
             raise PageError(
                 f"{entry.name}: the stored samples of claim {c.id!r} are of another kind than the register's; run the page again"
             )
-        out.append(claim_result(c, measured))
+        out.append(claim_result(c, measured, judged=result["profile"] != "smoke"))
     return {**result, "claims": out}
 
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def number(x: float | None) -> str:
-    """A number for a table: three significant digits, exponents where they are shorter, a true minus."""
+    """A number for a table: three significant digits, powers of ten below 0.0001 and from 10,000 on, a true minus."""
     if x is None:
         return "–"
     if x == 0:
         return "0"
-    text = f"{x:.3g}"
+    text = f"{x:.0f}" if 100 <= abs(x) < 9999.5 else f"{x:.3g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
-        text = f"{mantissa}×10^{int(exponent)}"
+        text = f"{mantissa}×10{str(int(exponent)).translate(_RAISED)}"
     return text.replace("-", "−")
 
 
-def _ours(test: dict[str, Any]) -> str:
+def ours(test: dict[str, Any]) -> str:
+    """A measured value with its interval, `0.31 [0.28, 0.34]`, or a dash."""
     if test["value"] is None:
         return "–"
     interval = "" if test["low"] is None else f" [{number(test['low'])}, {number(test['high'])}]"
@@ -218,7 +230,7 @@ def _rows(claim: register.Claim, c: dict[str, Any]) -> list[str]:
     rows, span = [], f' rowspan="{len(c["tests"])}"'
     for t in c["tests"]:
         name = f"<b>{html.escape(t['name'])}</b>: " if t["name"] else ""
-        rows.append(f"<td>{name}{_ours(t)}<br><small>{html.escape(t['detail'])}</small></td><td>{t['n'] or '–'}</td>")
+        rows.append(f"<td>{name}{ours(t)}<br><small>{html.escape(t['detail'])}</small></td><td>{t['n'] or '–'}</td>")
     says = f"<td{span}><code>{c['id']}</code><br>{html.escape(claim.says)}</td><td{span}>{html.escape(claim.paper or 'not stated')}</td>"
     verdict = f'<td{span}><span class="encore-verdict" data-verdict="{c["verdict"]}">{c["verdict"]}</span></td>'
     rows[0] = says + rows[0] + verdict

@@ -3,7 +3,7 @@
 Claims and their rules are written down before anything is run. A page reads its own entry; it cannot change it.
 """
 
-import re
+import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ class RegisterError(ValueError):
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ExactRule(_Strict):
@@ -113,7 +113,12 @@ class Claim(_Strict):
     @classmethod
     def _dated(cls, lines):
         for line in lines:
-            if not re.match(r"^\d{4}-\d{2}-\d{2}: \S", line):
+            try:
+                date, reason = line.split(": ", 1)
+                datetime.date.fromisoformat(date)
+            except ValueError:
+                reason = ""
+            if not reason.strip() or len(date) != 10:
                 raise ValueError(f"an amendment begins with its date, 'YYYY-MM-DD: reason', not {line!r}")
         return lines
 
@@ -181,16 +186,29 @@ def _first(e: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, err['loc'])) or 'entry'}: {err['msg']}" for err in e.errors())
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key given twice is an error, not the last one's win."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(k, deep=True) for k, _ in node.value]
+        if twice := [k for k in keys if keys.count(k) > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def parse(path: Path) -> Entry:
     """Read one entry. Raises RegisterError that names the file for broken YAML, an unknown field, a bad kind, a wrong file name."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+    except UnicodeDecodeError as e:
+        raise RegisterError(f"{path}: not UTF-8 text ({e.reason} at byte {e.start})") from None
     except yaml.YAMLError as e:
-        raise RegisterError(
-            f"{path}: not valid YAML ({str(e).splitlines()[0]}, line {getattr(getattr(e, 'problem_mark', None), 'line', -1) + 1})"
-        ) from None
+        line = getattr(getattr(e, "problem_mark", None), "line", -1) + 1
+        raise RegisterError(f"{path}: not valid YAML ({getattr(e, 'problem', None) or str(e).splitlines()[0]}, line {line})") from None
     if not isinstance(raw, dict):
         raise RegisterError(f"{path}: an entry is a mapping of fields, this is {type(raw).__name__}")
+    if odd := [k for k in raw if not isinstance(k, str)]:
+        raise RegisterError(f"{path}: field names are words, {odd[0]!r} is none")
     try:
         entry = Entry(**raw)
     except ValidationError as e:
@@ -242,4 +260,4 @@ def load_all() -> tuple[Entry, ...]:
         seen[e.slug] = e.name
     if errors:
         raise RegisterError("\n".join(errors))
-    return tuple(entries)
+    return tuple(sorted(entries, key=lambda e: e.name))

@@ -72,8 +72,11 @@ def _sync(a) -> int:
     from press import pair, state
 
     for entry in state.pages(a.pages, a.chapter):
-        if state.of(entry).needs == "sync" and pair.resync(entry.name):
+        s = state.of(entry)
+        if s.needs == "sync" and pair.resync(entry.name):
             print(f"{entry.name}: prose brought into the notebook")
+        elif s.needs:
+            print(s.why)
     return 0
 
 
@@ -107,11 +110,9 @@ def _fetch(a) -> int:
 
 
 def _book(a) -> int:
-    from encore import paths, register
-    from press import files, pair, run, site, state, toc
+    from encore import paths
+    from press import files, pair, run, site, state
 
-    entries = register.load_all()
-    files.write(paths.root() / "_toc.yml", toc.toc(entries))
     problems = run.run(state.pages(), workers=a.workers) if not a.render_only else []
     for entry in state.pages():
         s = state.of(entry)

@@ -117,6 +117,9 @@ def _code(nb, entry):
         if c.id not in claimed:
             yield f"registered claim {c.id!r} is never measured; add page.claim({c.id!r}, ...), or encore.not_tested(why)"
     yield from (f"page.claim({c!r}) is not in the register" for c in claimed if c not in [x.id for x in entry.claims])
+    drawn = [_literal(c.args[1]) for _, n, c in calls if n == "page.figure" and len(c.args) > 1]
+    for what, names in (("claim", claimed), ("figure", drawn)):
+        yield from (f"{what} {x!r} is given twice; give it once" for x in sorted({str(x) for x in names if names.count(x) > 1}))
     if not any(n == "page.check" for _, n, _ in calls):
         yield "no page.check(...) against an independent implementation"
     yield from _figures(calls)

@@ -25,7 +25,7 @@ _MEASURE = {
     "bound": "encore.bound([0.0], [1.0])",
     "higher": "encore.higher([1.0] * 5, [0.0] * 5)",
     "lower": "encore.lower([0.0] * 5, [1.0] * 5)",
-    "trend": "encore.trend([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0])",
+    "trend": "encore.trend([1, 2, 3, 4, 5], [1.0, 2.0, 3.0, 4.0, 5.0])",
     "rate": "encore.rate([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0])",
     "close": "encore.close([0.0], 0.0)",
 }

@@ -16,9 +16,24 @@ from encore.datasets import DatasetError, catalogue, sources
 
 IDS = sorted(catalogue.entries())
 REQUIRED = {
-    "mnist", "fashion-mnist", "cifar10-jpeg", "emoji", "efficientnet-lite0", "smollm2-135m", "minilm", "movielens-100k", "sklearn-digits",
-    "sklearn-iris", "sklearn-wine", "sklearn-breast-cancer", "sklearn-diabetes", "sklearn-photos", "skimage-photos", "imagenet-1000x1-96",
-    "cifar10-resnets", "tinyshakespeare",
+    "mnist",
+    "fashion-mnist",
+    "cifar10-jpeg",
+    "emoji",
+    "efficientnet-lite0",
+    "smollm2-135m",
+    "minilm",
+    "movielens-100k",
+    "sklearn-digits",
+    "sklearn-iris",
+    "sklearn-wine",
+    "sklearn-breast-cancer",
+    "sklearn-diabetes",
+    "sklearn-photos",
+    "skimage-photos",
+    "imagenet-1000x1-96",
+    "cifar10-resnets",
+    "tinyshakespeare",
 }
 
 
@@ -31,8 +46,16 @@ def entry(content: bytes = b"to be", source: dict | None = None, **changed) -> d
     source = source or {"kind": "https", "url": f"https://raw.githubusercontent.com/some/where/{'a' * 40}/play.txt"}
     file = {"name": "play.txt", "bytes": len(content), "sha256": sha(content), "source": source}
     return {
-        "title": "A play", "what": "A line.", "arrays": {"text": "str: the line"}, "licence": "CC0", "citation": "Anon 1600, A play",
-        "home": "https://example.org/play", "loader": "text.plain", "args": {"text": "play.txt"}, "files": [file], **changed,
+        "title": "A play",
+        "what": "A line.",
+        "arrays": {"text": "str: the line"},
+        "licence": "CC0",
+        "citation": "Anon 1600, A play",
+        "home": "https://example.org/play",
+        "loader": "text.plain",
+        "args": {"text": "play.txt"},
+        "files": [file],
+        **changed,
     }
 
 

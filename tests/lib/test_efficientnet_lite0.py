@@ -10,8 +10,13 @@ from encore.datasets import DatasetError
 from encore.nets import efficientnet_lite0 as lite0
 
 LAYERS = {
-    "stem": (32, 112), "blocks.0": (16, 112), "blocks.2.depthwise": (144, 56), "blocks.4": (40, 28), "blocks.10.depthwise": (672, 14),
-    "blocks.15": (320, 7), "head": (1280, 7),
+    "stem": (32, 112),
+    "blocks.0": (16, 112),
+    "blocks.2.depthwise": (144, 56),
+    "blocks.4": (40, 28),
+    "blocks.10.depthwise": (672, 14),
+    "blocks.15": (320, 7),
+    "head": (1280, 7),
 }
 CATS = range(281, 286)  # tabby to Egyptian cat
 

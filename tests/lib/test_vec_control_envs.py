@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from encore.bases.vec_control_envs import CartPoleSwingUp, Pendulum, Reacher
+from encore.bases.vec_control_envs import CartPoleSwingUp, Pendulum, Reacher, held_step
 
 ENVS = [Pendulum(), CartPoleSwingUp(), CartPoleSwingUp(spread=np.pi), Reacher()]
 
@@ -116,6 +116,16 @@ def test_constants_may_differ_by_member():
     state, action = Pendulum().reset((2, 3), rng), rng.uniform(-1, 1, (2, 3, 1))
     assert np.allclose(env.step(state, action)[0][1], Pendulum().step(state[1], action[1])[0])
     assert not np.allclose(env.step(state, action)[0][0], Pendulum().step(state[0], action[0])[0])
+
+
+def test_held_step_is_several_steps():
+    env, rng = Pendulum(), np.random.default_rng(0)
+    state, action = env.reset((4,), rng), rng.uniform(-1, 1, (4, 1))
+    middle, first = env.step(state, action)
+    last, second = env.step(middle, action)
+    held, mean = held_step(env, state, action, 2)
+    assert np.allclose(held, last)
+    assert np.allclose(mean, (first + second) / 2)
 
 
 def test_errors_name_the_thing():

@@ -17,12 +17,19 @@ import encore
 from encore import figures, page, register
 from press import site, toc
 from press.files import PressError
-from press.site import header, links, model, scoreboard, wording
+from press.site import header, links, model, parts, scoreboard, wording
 
 PROJECT = Path(__file__).resolve().parents[2]
 FACTS = {
-    "key": "0123456789abcdef" * 4, "judge": "a" * 64, "outputs": "b" * 64, "date": "2026-01-31", "seconds": 31.24, "peak_mb": 612,
-    "cpu": "A processor", "python": "3.11.7", "packages": {"numpy": "2.4.6"},
+    "key": "0123456789abcdef" * 4,
+    "judge": "a" * 64,
+    "outputs": "b" * 64,
+    "date": "2026-01-31",
+    "seconds": 31.24,
+    "peak_mb": 612,
+    "cpu": "A processor",
+    "python": "3.11.7",
+    "packages": {"numpy": "2.4.6"},
 }
 
 
@@ -32,8 +39,14 @@ def measured(entry):
     samples = {"small": [encore.lower(ours, other)], "same": [encore.exact(1e-3)]}
     claims = [page.claim_result(c, samples[c.id]) for c in entry.claims]
     return {
-        "schema": 1, "slug": entry.slug, "chapter": entry.chapter, "profile": "book", "seed": 0,
-        "claims": claims, "checks": [{"name": "a sum", "error": 0.0, "tol": 1e-9, "ok": True}], "figures": [],
+        "schema": 1,
+        "slug": entry.slug,
+        "chapter": entry.chapter,
+        "profile": "book",
+        "seed": 0,
+        "claims": claims,
+        "checks": [{"name": "a sum", "error": 0.0, "tol": 1e-9, "ok": True}],
+        "figures": [],
     }
 
 
@@ -53,14 +66,17 @@ def publish(compendium, slug, **changes):
     result = measured(entry)
     v4, told = nbformat.v4, {"text/markdown": "It is $2^3$ **times** better.", "text/plain": "<Markdown>"}
     metadata = {"language_info": {"name": "python"}, "encore": {"slug": entry.name, **FACTS}}
-    nb = v4.new_notebook(metadata=metadata, cells=[
-        v4.new_markdown_cell(f"# {entry.title}"),
-        v4.new_markdown_cell("## Results\n\nWith $x^2$."),
-        v4.new_code_cell("page.figure(fig)", outputs=[drawing(), v4.new_output("display_data", data=told)]),
-        v4.new_markdown_cell("## Verdict"),
-        v4.new_code_cell("page.verdict()", outputs=[v4.new_output("display_data", data=page.verdict_bundle(entry, result))]),
-        v4.new_code_cell("1 + 1", metadata={"tags": ["hide-cell", "solution"]}),
-    ])
+    nb = v4.new_notebook(
+        metadata=metadata,
+        cells=[
+            v4.new_markdown_cell(f"# {entry.title}"),
+            v4.new_markdown_cell("## Results\n\nWith $x^2$."),
+            v4.new_code_cell("page.figure(fig)", outputs=[drawing(), v4.new_output("display_data", data=told)]),
+            v4.new_markdown_cell("## Verdict"),
+            v4.new_code_cell("page.verdict()", outputs=[v4.new_output("display_data", data=page.verdict_bundle(entry, result))]),
+            v4.new_code_cell("1 + 1", metadata={"tags": ["hide-cell", "solution"]}),
+        ],
+    )
     stored = json.dumps({**result, **FACTS})
     for path, text in ((compendium.notebook(entry.name), nbformat.writes(nb)), (compendium.result(entry.name), stored)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +133,8 @@ def test_the_scoreboard_has_one_row_per_claim(chapters):
     site_ = model.read(chapters.root)
     rows = json.loads(scoreboard.as_json(site_))["claims"]
     assert [(r["page"], r["claim"], r["verdict"]) for r in rows] == [
-        ("lab/done", "small", "reproduced"), ("lab/done", "same", "not reproduced"),
+        ("lab/done", "small", "reproduced"),
+        ("lab/done", "same", "not reproduced"),
     ]
     assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"] < 0
     assert rows[0]["n"] == 8
@@ -163,10 +180,15 @@ def test_data_sets_are_shown_with_their_licence():
     assert header.data("simulator:a pendulum", known) == "a pendulum (simulator)"
 
 
+def test_mathematics_in_a_title():
+    assert [n.tagname for n in parts.title("$BT^2$: a title")] == ["math", "#text"]
+    assert parts.title("No mathematics").astext() == "No mathematics"
+
+
 def test_numbers_in_words():
-    assert wording.number(4.95e-10) == "4.95×10⁻¹⁰"
-    assert wording.ours({"value": -0.5, "low": -0.75, "high": -0.25}) == "−0.5 [−0.75, −0.25]"
-    assert wording.ours({"value": None, "low": None, "high": None}) == "–"
+    assert page.number(4.95e-10) == "4.95×10⁻¹⁰"
+    assert page.ours({"value": -0.5, "low": -0.75, "high": -0.25}) == "−0.5 [−0.75, −0.25]"
+    assert page.ours({"value": None, "low": None, "high": None}) == "–"
     assert [wording.duration(s) for s in (3.14, 60, 600, 36_000)] == ["3.1 s", "60 s", "10 min", "10.0 h"]
     assert [wording.count(n, "page") for n in (1, 2)] == ["1 page", "2 pages"]
 

@@ -33,13 +33,13 @@ def _keep_freed_memory() -> None:
 
 
 class SeedBatchedMLP(torch.nn.Module):
-    """`members` MLPs with layer widths `sizes` and `activation` between layers, initialised like torch.nn.Linear.
+    """`members` MLPs with layer widths `sizes` and `activation` (it may work in place) between layers, initialised like torch.nn.Linear.
 
     sizes: at least (inputs, outputs); seeds: one integer per member (equal seeds give equal weights); weights[l]: (members, in, out),
     biases[l]: (members, 1, out); dtype: torch's default unless given. Raises ValueError for fewer than two sizes or no seed.
     """
 
-    def __init__(self, sizes: Sequence[int], seeds: Iterable[int], activation: Callable = torch.relu, dtype=None):
+    def __init__(self, sizes: Sequence[int], seeds: Iterable[int], activation: Callable = torch.relu_, dtype=None):
         super().__init__()
         seeds, dtype = [int(s) for s in seeds], dtype or torch.get_default_dtype()
         _keep_freed_memory()

@@ -37,6 +37,15 @@ def _checked(env, state, action):
     return _library(state).clip(action, -1.0, 1.0)
 
 
+def held_step(env, state, action, hold: int):
+    """`hold` simulator steps with the same action (action repeat): the state after the last, and the mean reward (...)."""
+    total = 0.0
+    for _ in range(hold):
+        state, reward = env.step(state, action)
+        total = total + reward / hold
+    return state, total
+
+
 @dataclass(frozen=True)
 class Pendulum:
     """Swing-up of a torque-limited pendulum: the equations, observation and reward of gymnasium's Pendulum-v1.

@@ -7,6 +7,7 @@ from press.site.render import build
 
 __all__ = ["broken_links", "build", "setup"]
 
+BIBLIOGRAPHY = "book/bibliography"
 REDIRECT = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Encore</title><meta http-equiv="refresh" content="0; url={0}"></head>
 <body><a href="{0}">Encore</a></body></html>
@@ -55,15 +56,16 @@ def _prepare(app, docname: str, source: list[str]) -> None:
 
 
 def _outdated(app, env, added, changed, removed) -> list[str]:
-    """Documents that show all papers are read again when a page appears or disappears (other changes are dependencies)."""
+    """Documents that show all papers are read again when a page appears or disappears (other changes are dependencies),
+    the bibliography when anything is, because what is cited may have changed."""
     from press.site.directives import GENERATED
 
     now = [p.entry.name for p in app.encore_site.published]
     before, env.encore_pages = getattr(env, "encore_pages", None), now
     env.encore_moved = now != before
-    if not env.encore_moved:
-        return []
-    return [d for d, meta in env.metadata.items() if GENERATED in meta and d in env.found_docs]
+    shows_all = [d for d, meta in env.metadata.items() if GENERATED in meta and env.encore_moved]
+    cites = [BIBLIOGRAPHY] if added or changed or removed else []
+    return [d for d in shows_all + cites if d in env.found_docs]
 
 
 def _rewrite(app, env) -> list[str]:

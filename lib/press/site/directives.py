@@ -5,7 +5,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from press.site import header, scoreboard, wording
 from press.site.model import Paper, Site, tally
-from press.site.parts import badge, bullets, code, container, inline, link, paragraph, table
+from press.site.parts import badge, bullets, code, container, inline, link, paragraph, table, title
 
 GENERATED = "encore_generated"
 """Key in a document's metadata: it shows all papers, so it is read again when the set of pages changes."""
@@ -98,7 +98,7 @@ class ChapterList(Generated):
     def card(self, p: Paper) -> nodes.Node:
         verdicts = [x for id, v in p.verdicts for x in (code(id), " ", badge(v), "  ")]
         return container(
-            paragraph(link(p.docname, p.entry.title, self.env.docname), classes=["encore-title"]),
+            paragraph(link(p.docname, title(p.entry.title), self.env.docname), classes=["encore-title"]),
             paragraph(f"{wording.authors(p.entry, 3)}, {p.entry.year}", classes=["encore-source"]),
             paragraph(p.entry.idea),
             paragraph(*verdicts, classes=["encore-claims"]),
@@ -111,7 +111,7 @@ class ChapterList(Generated):
         for node in header.links(p.entry)[:1]:
             source += [node]
         return container(
-            paragraph(p.entry.title, *stage, classes=["encore-title"]),
+            paragraph(title(p.entry.title), *stage, classes=["encore-title"]),
             paragraph(*source, classes=["encore-source"]),
             paragraph(p.entry.idea),
             classes=["encore-plan"],
@@ -141,7 +141,7 @@ class Status(Generated):
         versions = ", ".join([f"Python {r['python']}", *(f"{name} {v}" for name, v in sorted(r["packages"].items()))])
         cells = [r["date"], wording.seconds(r["seconds"]), f"{r['peak_mb']} MB", r["cpu"]]
         return [
-            [paragraph(link(p.docname, p.entry.title, self.env.docname))],
+            [paragraph(link(p.docname, title(p.entry.title), self.env.docname))],
             *([paragraph(c)] for c in cells),
             [paragraph(code(r["key"][:12]))],
             [paragraph(versions)],
@@ -150,7 +150,11 @@ class Status(Generated):
 
 def setup(app) -> None:
     for name, directive in {
-        header.DIRECTIVE: Header, "encore-progress": Progress, "encore-chapters": Chapters, "encore-chapter": ChapterList,
-        "encore-scoreboard": Scoreboard, "encore-status": Status,
+        header.DIRECTIVE: Header,
+        "encore-progress": Progress,
+        "encore-chapters": Chapters,
+        "encore-chapter": ChapterList,
+        "encore-scoreboard": Scoreboard,
+        "encore-status": Status,
     }.items():
         app.add_directive(name, directive)

@@ -38,7 +38,10 @@ def figure(renderer: NbElementRenderer, data: MimeData, info: dict) -> nodes.fig
     (plain,) = renderer.render_image(data)
     width, height = size(data.content)
     image = encore_image(
-        uri=plain["uri"], alt=info["alt"], width=str(width), height=str(height),
+        uri=plain["uri"],
+        alt=info["alt"],
+        width=str(width),
+        height=str(height),
         classes=["dark-light", PICTURE if info["pictorial"] else PLAIN],
     )
     node = nodes.figure("", image, classes=["encore-figure"])

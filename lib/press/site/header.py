@@ -55,17 +55,24 @@ def build(paper: Paper, site: Site, docname: str) -> list[nodes.Node]:
     facts = [
         ("Chapter", [link(chapter.docname, chapter.title, docname)]),
         *(("Data", [data(d, site.datasets)]) for d in e.data),
-        ("Measured", [
-            f"{wording.seconds(r['seconds'])} and {r['peak_mb']} MB on one thread of {r['cpu']}, ",
-            inline(r["date"], classes=["encore-nowrap"]), ", key ", code(r["key"][:12]),
-        ]),
+        (
+            "Measured",
+            [
+                f"{wording.seconds(r['seconds'])} and {r['peak_mb']} MB on one thread of {r['cpu']}, ",
+                inline(r["date"], classes=["encore-nowrap"]),
+                ", key ",
+                code(r["key"][:12]),
+            ],
+        ),
     ]
     body = container(
         paragraph(*source, classes=["encore-source"]),
         bullets(([inline(f"{name}: ", classes=["encore-label"]), *value] for name, value in facts), classes=["encore-facts"]),
         bullets(([code(id), " ", badge(verdict)] for id, verdict in paper.verdicts), classes=["encore-claims"]),
         paragraph(
-            _download(f"/{docname}.ipynb", "Download the notebook"), " ", _download(f"/{docname}.py", "Download the script"),
+            _download(f"/{docname}.ipynb", "Download the notebook"),
+            " ",
+            _download(f"/{docname}.py", "Download the script"),
             classes=["encore-buttons"],
         ),
         classes=["encore-header"],

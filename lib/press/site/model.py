@@ -162,11 +162,20 @@ def scoreboard(site: Site) -> list[dict[str, Any]]:
     for p in site.published:
         for c in p.result["claims"]:
             claim = p.entry.claim(c["id"])
-            rows.append({
-                "page": p.entry.name, "chapter": p.entry.chapter, "title": p.entry.title, "year": p.entry.year,
-                "claim": c["id"], "says": claim.says, "kind": c["kind"], "paper": claim.paper, "verdict": c["verdict"],
-                **{k: c[k] for k in numbers},
-                "tests": [{k: t[k] for k in ("name", "kind", "verdict", *numbers)} for t in c["tests"]],
-                "date": p.result["date"],
-            })
+            rows.append(
+                {
+                    "page": p.entry.name,
+                    "chapter": p.entry.chapter,
+                    "title": p.entry.title,
+                    "year": p.entry.year,
+                    "claim": c["id"],
+                    "says": claim.says,
+                    "kind": c["kind"],
+                    "paper": claim.paper,
+                    "verdict": c["verdict"],
+                    **{k: c[k] for k in numbers},
+                    "tests": [{k: t[k] for k in ("name", "kind", "verdict", *numbers)} for t in c["tests"]],
+                    "date": p.result["date"],
+                }
+            )
     return rows

@@ -16,6 +16,12 @@ def text(content: Content) -> nodes.Node:
     return nodes.Text(content) if isinstance(content, str) else content
 
 
+def title(words: str) -> nodes.inline:
+    """A paper's title; `$...$` in it is mathematics."""
+    pieces = words.split("$")
+    return inline(*(nodes.math(p, p) if k % 2 else p for k, p in enumerate(pieces) if p))
+
+
 def paragraph(*content: Content, classes: Iterable[str] = ()) -> nodes.paragraph:
     return nodes.paragraph("", "", *map(text, content), classes=list(classes))
 

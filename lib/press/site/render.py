@@ -15,9 +15,15 @@ def build(root: Path, out: Path, strict: bool = True) -> int:
     root, out = root.resolve(), out.resolve()
     toc.write(root)
     status = build_sphinx(
-        root, out, noconfig=True, path_config=root / "_config.yml", doctreedir=out.parent / ".doctrees",
+        root,
+        out,
+        noconfig=True,
+        path_config=root / "_config.yml",
+        doctreedir=out.parent / ".doctrees",
         confoverrides={"external_toc_path": "_toc.yml", "latex_individualpages": False, "nitpicky": True},
-        quiet=True, warningiserror=strict, keep_going=True,
+        quiet=True,
+        warningiserror=strict,
+        keep_going=True,
     )
     if status == 0:
         return 0

@@ -8,15 +8,30 @@ from typing import Any
 
 from docutils import nodes
 
+from encore import page
 from press.site import model, wording
 from press.site.model import Site
-from press.site.parts import badge, code, inline, link, paragraph, slug, table
+from press.site.parts import badge, code, inline, link, paragraph, slug, table, title
 
 DOCNAME = "book/scoreboard"
 HEAD = ["Paper", "Claim", "Kind", "In the paper", "Ours, with 95 % interval", "n", "Verdict"]
 COLUMNS = [
-    "page", "chapter", "title", "year", "claim", "says", "kind", "paper", "verdict",
-    "value", "low", "high", "n", "baseline", "detail", "date",
+    "page",
+    "chapter",
+    "title",
+    "year",
+    "claim",
+    "says",
+    "kind",
+    "paper",
+    "verdict",
+    "value",
+    "low",
+    "high",
+    "n",
+    "baseline",
+    "detail",
+    "date",
 ]
 
 
@@ -29,20 +44,20 @@ def build(site: Site, docname: str) -> list[nodes.Node]:
     rows = [_row(r, site, docname) for r in model.scoreboard(site)]
     files = paragraph(
         f"{wording.count(len(rows), 'claim')} of {wording.count(len(site.published), 'page')}. The same rows as files: ",
-        nodes.reference("", "scoreboard.json", refuri="scoreboard.json", internal=True), ", ",
-        nodes.reference("", "scoreboard.csv", refuri="scoreboard.csv", internal=True), ".",
+        nodes.reference("", "scoreboard.json", refuri="scoreboard.json", internal=True),
+        ", ",
+        nodes.reference("", "scoreboard.csv", refuri="scoreboard.csv", internal=True),
+        ".",
     )
     return [files, *([table(HEAD, rows, ["encore-scoreboard"])] if rows else [])]
 
 
 def _row(r: dict[str, Any], site: Site, docname: str):
     chapter = site.chapter(r["chapter"])
-    ours = [
-        paragraph(*([inline(f"{t['name']}: ", classes=["encore-label"])] if t["name"] else []), wording.ours(t)) for t in r["tests"]
-    ]
+    ours = [paragraph(*([inline(f"{t['name']}: ", classes=["encore-label"])] if t["name"] else []), page.ours(t)) for t in r["tests"]]
     cells = [
         [
-            paragraph(link(f"notebooks/{r['page']}", r["title"], docname)),
+            paragraph(link(f"notebooks/{r['page']}", title(r["title"]), docname)),
             paragraph(link(chapter.docname, chapter.title, docname), classes=["encore-small"]),
         ],
         [paragraph(code(r["claim"])), paragraph(r["says"])],

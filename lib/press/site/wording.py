@@ -1,8 +1,5 @@
 """Numbers and names as the book writes them."""
 
-from typing import Any
-
-from encore import page
 from encore.register import Entry
 
 
@@ -12,24 +9,6 @@ def authors(entry: Entry, most: int | None = None) -> str:
     if not names:
         return "authors not recorded"
     return ", ".join(names) if most is None or len(names) <= most else f"{', '.join(names[:most])} et al."
-
-
-_RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def number(x: float) -> str:
-    """A number as in the verdict tables, with a raised exponent."""
-    mantissa, power, exponent = page.number(x).partition("^")
-    return mantissa + exponent.translate(_RAISED) if power else mantissa
-
-
-def ours(test: dict[str, Any]) -> str:
-    """A measured value with its interval: `0.31 [0.28, 0.34]`, or a dash."""
-    if test["value"] is None:
-        return "–"
-    if test["low"] is None:
-        return number(test["value"])
-    return f"{number(test['value'])} [{number(test['low'])}, {number(test['high'])}]"
 
 
 def seconds(s: float) -> str:
