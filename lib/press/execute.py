@@ -114,14 +114,15 @@ def limit_s(entry: register.Entry, profile: str) -> float:
 
 
 def cpu_model() -> str:
-    """The CPU's name as the kernel states it."""
+    """The CPU's name with its family and model numbers, since virtual machines often hide the full name."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        lines = [line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line]
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        lines = []
+    facts = {k.strip(): v.strip() for k, v in reversed(lines)}
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    return f"{facts['model name']} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')})"
 
 
 def execute(name: str, profile: str, seed: int, expected_key: str, limit_s: float, warm: bool = True) -> Run:
