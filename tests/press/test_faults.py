@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import Compendium
+from lab import Compendium
 
 from encore import register
 from press import contract, execute, run, state

@@ -13,7 +13,7 @@ from press.files import PressError
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """A compendium with one page that was run, copied afresh for every test."""
-    from conftest import Compendium
+    from lab import Compendium
 
     root = tmp_path_factory.mktemp("ran") / "root"
     root.mkdir()
@@ -30,7 +30,7 @@ def ran(tmp_path_factory):
 def lab(ran, tmp_path, monkeypatch):
     import shutil
 
-    from conftest import Compendium
+    from lab import Compendium
 
     shutil.copytree(ran, tmp_path / "root")
     monkeypatch.setenv("ENCORE_ROOT", str(tmp_path / "root"))
