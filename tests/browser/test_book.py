@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from press.site import model
+from press.site import links, model
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [p.docname for p in model.read(ROOT).published]
@@ -27,6 +27,10 @@ def test_nothing_overflows_fails_or_leaves_the_host(visit, docname, width):
     assert tab.title().endswith("Encore")
     assert tab.locator("article h1").first.is_visible()
     assert tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+
+
+def test_no_internal_link_is_broken(address):
+    assert links.broken(ROOT / "_build" / "html") == []
 
 
 def test_the_front_door_leads_in(visit):
