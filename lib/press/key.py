@@ -115,9 +115,13 @@ def packages_of(nb: NotebookNode, entry: register.Entry) -> dict[str, str]:
     return packages(reached)
 
 
+def loaders(entry: register.Entry) -> set[str]:
+    """The modules that turn the entry's data files into arrays."""
+    return {catalogue.loader_module(d) for d in entry.data_ids}
+
+
 def _modules(nb: NotebookNode, entry: register.Entry) -> list[str]:
-    loaders = {catalogue.loader_module(d) for d in entry.data_ids}
-    return compute_modules(page_imports(nb) | loaders)
+    return compute_modules(page_imports(nb) | loaders(entry))
 
 
 def _digest(value) -> str:

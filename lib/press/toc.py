@@ -9,7 +9,7 @@ from encore import paths, register
 from press import files
 from press.site import model
 
-FRONT = ("book/how-to-read", "book/scoreboard", "book/status", "book/results-file", "book/bibliography")
+FRONT = ("book/how-to-read", "book/scoreboard", "book/status", "book/results-file", "book/library", "book/bibliography")
 HEADER = """\
 # Generated from data/chapters.yml, data/papers and the pages that have been run.
 # `press book` writes it, `press check` compares it.

@@ -15,7 +15,7 @@ ALL = [p.docname for p in model.read(ROOT).published]
 PAGES = ALL[:: max(1, len(ALL) // 12)]
 SOME = [PAGES[0], PAGES[-1]] if len(PAGES) > 1 else PAGES
 DESK, PHONE = 1280, 390
-OWN = ["index", "how-to-read", "scoreboard", "status", "results-file", "bibliography", "chapters/optimizers", "chapters/audio"]
+OWN = ["index", "how-to-read", "scoreboard", "status", "results-file", "library", "bibliography", "chapters/optimizers", "chapters/audio"]
 
 pytestmark = pytest.mark.slow
 

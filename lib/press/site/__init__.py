@@ -1,5 +1,6 @@
 """The Sphinx extension that makes a book of the register, the executed pages and their results; `press.site.build` renders it."""
 
+import zlib
 from pathlib import Path
 
 from press.site.links import broken as broken_links
@@ -27,7 +28,12 @@ def setup(app) -> dict:
     app.config.mathjax_path = mathjax.PATH
     figures.setup(app)
     directives.setup(app)
-    return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"version": "1", "env_version": _version(), "parallel_read_safe": False, "parallel_write_safe": True}
+
+
+def _version() -> int:
+    """Changes with this package's code, so that an edit of it reads every document again."""
+    return zlib.crc32(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py"))))
 
 
 def _configure(app, config) -> None:

@@ -3,6 +3,7 @@
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from press import files, library
 from press.site import header, scoreboard, wording
 from press.site.model import Paper, Site, tally
 from press.site.parts import badge, bullets, code, container, inline, link, paragraph, table, title
@@ -148,6 +149,33 @@ class Status(Generated):
         ]
 
 
+class Library(Generated):
+    """Every module of the library with what it offers and the pages that use it."""
+
+    def build(self):
+        pages = {p.entry.name: p for p in self.site.published}
+        for path in library.sources().values():
+            self.env.note_dependency(str(path))
+        for name in pages:
+            self.env.note_dependency(str(files.source(name)))
+        return [container(*(self.entry(m, pages) for m in library.modules([p.entry for p in pages.values()])), classes=["encore-plans"])]
+
+    def entry(self, module: library.Module, pages: dict[str, Paper]) -> nodes.Node:
+        offers = [x for name in module.offers for x in (code(name), " ")]
+        users = [x for p in module.pages for x in (link(pages[p].docname, p, self.env.docname), "  ")]
+        return container(
+            paragraph(code(module.name), classes=["encore-title"]),
+            paragraph(module.says),
+            *([paragraph("Offers ", *offers)] if offers else []),
+            paragraph(
+                "Used by ",
+                *(["every page"] if len(module.pages) == len(pages) else users or ["no page directly"]),
+                classes=["encore-source"],
+            ),
+            classes=["encore-plan"],
+        )
+
+
 def setup(app) -> None:
     for name, directive in {
         header.DIRECTIVE: Header,
@@ -156,5 +184,6 @@ def setup(app) -> None:
         "encore-chapter": ChapterList,
         "encore-scoreboard": Scoreboard,
         "encore-status": Status,
+        "encore-library": Library,
     }.items():
         app.add_directive(name, directive)
