@@ -142,6 +142,8 @@ def _figures(calls):
             for what in ("caption", "alt"):
                 if what not in given or _literal(given[what]) == "":
                     yield f"cell {i}: page.figure without {what}=; say what a sighted reader sees"
+        if n == "print":
+            yield f"cell {i}: print; use page.say, whose words are typeset and in order, where a stream's last line can get lost"
         if n in ("plt.show", "fig.show"):
             yield f"cell {i}: {n}() leaves a figure without caption and alt text; use page.figure"
         if n == "page.say" and c.args:

@@ -570,7 +570,7 @@ page.say("Gradient of the loss, divided by β, on a rejected answer with log u =
 for name, d in {"reverse KL": REVERSE_KL, "α = 0.5": LEGAL["α = 0.5"], "α = 0.99": alpha_divergence(0.99)}.items():
     for beta in (1.0, 0.01):
         (push,) = torch.autograd.grad(f_dpo_loss(d, beta, 0 * depth[:, None], depth[:, None]).sum(), depth)
-        print(f"{name:>10}, β = {beta}:", ", ".join(f"{x:.2g}" for x in (push / beta).tolist()))
+        page.say(f"{name}, β = {beta}: " + ", ".join(f"{x:.2g}" for x in (push / beta).tolist()))
 
 # %% [markdown]
 # ```{admonition} Exercise 2

@@ -513,7 +513,7 @@ learner = SAC(Pendulum(), SEEDS[:1] * 3, torch.full((3,), torch.nan), torch.tens
 tried = train(learner, Pendulum(), SEEDS[:1], torch.ones(3), "with other targets", decisions=page.pick(smoke=20, book=400, paper=400))
 for k, goal in enumerate(goals):
     h, a = tried["entropy"][-4:, k].mean(), tried["alpha"][-1, k, 0]
-    print(f"target {goal:+.0f}: entropy {h:+.2f} nats, temperature {a:.4f}, normalised return {tried['final'][k, 0]:.2f}")
+    page.say(f"target {goal:+.0f}: entropy {h:+.2f} nats, temperature {a:.4f}, normalised return {tried['final'][k, 0]:.2f}")
 
 # %% [markdown]
 # ```{admonition} Exercise 2
@@ -528,7 +528,7 @@ for task in COMPARED:
     members = agent.actor.members
     sampled = score(lambda obs, a=agent, e=env: a.explore(obs, torch.randn(*obs.shape[:2], e.action_dim)), env, members)
     shown = slice(len(SEEDS), 2 * len(SEEDS))  # automatic temperature at scale 1
-    print(f"{task}: mean action {ends['SAC', task].mean():.3f}, sampled {sampled[shown].mean():.3f}")
+    page.say(f"{task}: mean action {ends['SAC', task].mean():.3f}, sampled {sampled[shown].mean():.3f}")
 
 # %% [markdown]
 # ```{admonition} Exercise 3

@@ -105,6 +105,7 @@ def test_the_contract_sees_what_a_run_does_not(compendium):
     assert "not declared in the register" in problems(
         "data", lambda t: t.replace("import encore\n", 'import encore\nx = datasets.load("mnist")\n')
     )
+    assert "print; use page.say" in problems("prints", lambda t: t.replace("import encore\n", "import encore\nprint(1)\n"))
     assert "encore.stats is not the page API" in problems(
         "api", lambda t: t.replace("import encore\n", "import encore\ny = encore.stats\n")
     )
