@@ -3,7 +3,6 @@
 import datetime
 import platform
 from pathlib import Path
-from typing import Any
 
 import nbformat
 
@@ -19,12 +18,15 @@ def folder(profile: str, seed: int) -> Path | None:
     return None if (profile, seed) == ("book", 0) else files.build() / "runs" / f"{profile}-seed{seed}"
 
 
-def record(run: Run, entry: register.Entry, profile: str, seed: int) -> dict[str, Any]:
-    """Store a successful run, notebook first, and return its result: in the tree for the book's own runs, else under _build/runs."""
+def record(run: Run, entry: register.Entry, profile: str, seed: int, run_key: str) -> None:
+    """Store a successful run, notebook first: in the tree for the book's own runs, else under _build/runs.
+
+    `run_key` is the key the page was started with: what was edited while it ran must not make it look fresh.
+    """
     nb = nbformat.reads(run.notebook, as_version=4)
     result = pair.result_of(nb)
     facts = {
-        "key": key.key(nb, entry, profile, seed),
+        "key": run_key,
         "judge": key.judge(entry),
         "outputs": pair.outputs_digest(nb),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -42,7 +44,6 @@ def record(run: Run, entry: register.Entry, profile: str, seed: int) -> dict[str
     else:
         files.write(place / f"{entry.name}.ipynb", nbformat.writes(nb) + "\n")
         files.write_json(place / f"{entry.name}.json", result)
-    return result
 
 
 def record_failure(run: Run) -> Path | None:

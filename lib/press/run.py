@@ -65,7 +65,7 @@ def run(
     def done(r: Run) -> None:
         if r.ok:
             try:
-                results.record(r, by_name[r.name], profile, seed)
+                results.record(r, by_name[r.name], profile, seed, keys[r.name])
             except Exception as e:
                 r.problem = f"{r.name}: its result could not be stored ({type(e).__name__}: {e})"
             else:
