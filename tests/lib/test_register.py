@@ -147,7 +147,7 @@ def test_a_broken_entry_is_refused_with_its_file(house, changes, message):
     ("text", "message"),
     [
         ("slug: demo\n\tclaims: [\n", r"not valid YAML \(.*, line 2\)"),
-        ("title: a: b\n", r"not valid YAML \(mapping values are not allowed here, line 1\)"),
+        ("title: a: b\n", r"not valid YAML \(mapping values are not allowed in this context, line 1\)"),
         ("- just\n- a list\n", "an entry is a mapping of fields, this is list"),
         ("\n", "an entry is a mapping of fields, this is NoneType"),
     ],

