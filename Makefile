@@ -8,7 +8,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help setup book test check rerun validate-all new judge status serve environment
+.PHONY: help setup book test check rerun validate-all new judge status serve environment teach
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -54,3 +54,6 @@ serve: setup     ## look at the rendered book at http://127.0.0.1:8000
 
 environment: setup  ## write environment.yml from requirements.lock
 	$(PRESS) environment
+
+teach: setup      ## every course of data/courses for students and for whoever teaches it, as folders and zips in _build/teach
+	$(PRESS) teach

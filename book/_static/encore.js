@@ -1,66 +1,77 @@
-// Scoreboard: text search and filters. Without this script the whole table is shown.
+// Filters of the gallery and the scoreboard; the choice is kept in the address. Without this script everything is listed.
 (function () {
-  const table = document.querySelector("table.encore-scoreboard");
-  if (!table) return;
-  const rows = Array.from(table.tBodies[0].rows);
-  const kinds = ["verdict", "chapter", "kind"];
+  for (const form of document.querySelectorAll("form.encore-filter")) start(form);
 
-  function valueOf(row, kind) {
-    for (const name of row.classList) if (name.startsWith(kind + "-")) return name.slice(kind.length + 1);
-    return "";
-  }
+  function start(form) {
+    const items = Array.from(document.querySelectorAll(form.dataset.items), (node) => ({ node, text: "" }));
+    const groups = form.dataset.groups ? Array.from(document.querySelectorAll(form.dataset.groups)) : [];
+    const search = form.elements.search;
+    const selects = Array.from(form.querySelectorAll("select"));
+    const controls = [search, ...selects];
+    const output = form.querySelector("output");
 
-  function labelled(text, control) {
-    const label = document.createElement("label");
-    label.append(text, control);
-    form.append(label);
-    return control;
-  }
-
-  const form = document.createElement("form");
-  form.className = "encore-filter";
-  form.setAttribute("role", "search");
-  const search = labelled("Search", document.createElement("input"));
-  search.type = "search";
-  search.name = "search";
-  const selects = kinds.map(function (kind) {
-    const select = labelled(kind[0].toUpperCase() + kind.slice(1), document.createElement("select"));
-    select.name = kind;
-    select.append(new Option("all", ""));
-    const names = new Map();
-    for (const row of rows) {
-      const shown = kind === "chapter" ? row.cells[0].querySelector(".encore-small").textContent : valueOf(row, kind).replace("-", " ");
-      names.set(valueOf(row, kind), shown);
+    function show() {
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const chosen = selects.filter((s) => s.value).map((s) => s.name + "-" + s.value);
+      let shown = 0;
+      for (const item of items) {
+        if (words.length && !item.text) item.text = item.node.textContent.toLowerCase();
+        const fits = chosen.every((name) => item.node.classList.contains(name)) && words.every((word) => item.text.includes(word));
+        item.node.hidden = !fits;
+        shown += fits;
+      }
+      for (const group of groups) group.hidden = items.every((item) => item.node.hidden || !group.contains(item.node));
+      output.value = shown + " of " + items.length + " " + form.dataset.noun;
     }
-    for (const [value, shown] of names) select.append(new Option(shown, value));
-    return select;
+
+    function restore() {
+      const wanted = new URLSearchParams(location.search);
+      for (const control of controls) {
+        const value = wanted.get(control.name) || "";
+        if (control !== search && !Array.from(control.options).some((o) => o.value === value)) {
+          control.append(new Option(value.replaceAll("-", " ") + " (0)", value)); // a link to what nothing has
+        }
+        control.value = value;
+      }
+      show();
+    }
+
+    function remember(how) {
+      const address = new URL(location);
+      for (const control of controls) {
+        if (control.value) address.searchParams.set(control.name, control.value);
+        else address.searchParams.delete(control.name);
+      }
+      if (address.href !== location.href) history[how](null, "", address);
+    }
+
+    form.addEventListener("input", function (event) {
+      show();
+      remember(event.target === search ? "replaceState" : "pushState");
+    });
+    form.addEventListener("reset", function () {
+      setTimeout(function () { // after the controls have been reset
+        show();
+        remember("pushState");
+      });
+    });
+    form.addEventListener("submit", (event) => event.preventDefault());
+    window.addEventListener("popstate", restore);
+    form.hidden = false;
+    restore();
+  }
+})();
+
+// What is cut off and can be scrolled is reached by keyboard: the theme sees to code, this to formulas, tables and outputs.
+(function () {
+  const watch = new ResizeObserver(function (all) {
+    for (const { target } of all) {
+      if (target.scrollWidth > target.clientWidth && getComputedStyle(target).overflowX === "auto") target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
   });
-  const count = document.createElement("output");
-  count.setAttribute("aria-live", "polite");
-  form.append(count);
-
-  function apply() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const row of rows) {
-      const text = row.textContent.toLowerCase();
-      const fits = words.every((word) => text.includes(word)) && selects.every((s) => !s.value || valueOf(row, s.name) === s.value);
-      row.hidden = !fits;
-      shown += fits;
-    }
-    count.value = shown + " of " + rows.length + " claims";
-  }
-
-  const wanted = new URLSearchParams(location.search);
-  search.value = wanted.get("search") || "";
-  for (const select of selects) {
-    const value = wanted.get(select.name) || "";
-    if (value && !Array.from(select.options).some((o) => o.value === value)) select.append(new Option(value.replace("-", " "), value));
-    select.value = value;
-  }
-  form.addEventListener("input", apply);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  const frame = table.closest(".pst-scrollable-table-container") || table;
-  frame.before(form);
-  apply();
+  window.addEventListener("load", async function () {
+    await window.MathJax?.startup?.promise;
+    for (const node of document.querySelectorAll(".bd-article :is(mjx-container[display], table, .cell_output)")) watch.observe(node);
+  });
 })();

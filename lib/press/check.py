@@ -4,7 +4,7 @@ from pybtex.database import PybtexError, parse_file
 
 from encore import datasets, paths, register
 from encore.datasets import catalogue
-from press import contract, environment, files, pair, quarantine, state, toc
+from press import contract, environment, files, pair, quarantine, similar, state, teach, toc
 from press.files import PressError
 
 
@@ -14,7 +14,8 @@ def check() -> list[str]:
         entries = register.load_all()
     except register.RegisterError as e:
         return str(e).splitlines()
-    problems = _bibliography_problems() + _data_problems() + _related(entries) + _generated(entries)
+    problems = _bibliography_problems() + _data_problems() + _related(entries) + _generated(entries) + teach.problems()
+    problems += similar.problems(list(entries))
     try:
         quarantine.load()
     except PressError as e:

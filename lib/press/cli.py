@@ -129,6 +129,22 @@ def _book(a) -> int:
     return _report(problems + broken, "") or code
 
 
+def _teach(a) -> int:
+    from press import files, teach
+
+    zips = teach.write(files.build() / "teach")
+    print("\n".join(str(z) for z in zips) or "no course in data/courses")
+    return 0
+
+
+def _similar(a) -> int:
+    from press import similar
+
+    similar.write()
+    print(f"{similar.FILE}: written")
+    return 0
+
+
 def _environment(a) -> int:
     from encore import paths
     from press import environment, files
@@ -172,6 +188,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--render-only", action="store_true", help="render what is there, run nothing")
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--out", help="where to write the HTML (default _build/html)")
+    verb("teach", "write every course, for students and for whoever teaches it, to _build/teach", _teach, pages=False)
+    verb("similar", "find similar papers again, when titles or ideas of the register changed", _similar, pages=False)
     verb("environment", "write environment.yml from requirements.lock", _environment, pages=False)
     return parser
 

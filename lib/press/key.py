@@ -64,8 +64,19 @@ def compute_modules(start: set[str]) -> list[str]:
             continue
         seen.add(module)
         parents = {".".join(module.split(".")[:k]) for k in range(2, module.count(".") + 1)}
-        queue |= imports(module_file(module).read_text(encoding="utf-8")) | parents
+        queue |= module_imports(module) | parents
     return sorted(seen)
+
+
+def module_imports(module: str) -> frozenset[str]:
+    """What a module of encore imports, see `imports`."""
+    path = module_file(module)
+    return _module_imports(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _module_imports(path: Path, stamp: int) -> frozenset[str]:
+    return frozenset(imports(path.read_text(encoding="utf-8")))
 
 
 @cache
@@ -111,7 +122,7 @@ def page_imports(nb: NotebookNode) -> set[str]:
 def packages_of(nb: NotebookNode, entry: register.Entry) -> dict[str, str]:
     """Locked versions of what the page and the compute modules it reaches import."""
     ours = _modules(nb, entry)
-    reached = page_imports(nb).union(*(imports(module_file(m).read_text(encoding="utf-8")) for m in ours), set())
+    reached = page_imports(nb).union(*map(module_imports, ours))
     return packages(reached)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import encore
 from encore import register
-from press import files, key, pair
+from press import files, key
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def sources() -> dict[str, Path]:
 
 def _reached(entry: register.Entry) -> set[str]:
     """Modules a page imports, the compute modules they lead to, the loaders of its data, and the page API that every page uses."""
-    named = {m for m in key.page_imports(pair.read_source(entry.name)) if m.split(".")[0] == "encore"}
+    named = {m for m in key.imports(files.source(entry.name).read_text(encoding="utf-8")) if m.split(".")[0] == "encore"}
     return named | set(key.compute_modules(named | key.loaders(entry))) | {"encore", "encore.page", "encore.claims", "encore.stats"}
 
 

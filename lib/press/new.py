@@ -73,7 +73,7 @@ def skeleton(entry: register.Entry) -> str:
     text("## Verdict")
     code("page.verdict()", tags=' tags=["nbval-check-output"]')
     text("## What this page does not show", "", "TODO")
-    text("## Exercises", "", "```{admonition} Exercise 1", "TODO", "```")
+    text("## Exercises", "", ":::{exercise}", f":label: {entry.slug}-ex1", "TODO: change something, see something.", ":::")
     code('page.say("TODO: a solution that runs.")', tags=' tags=["hide-cell", "solution"]')
     text("## References", "", "TODO: {cite:p} the paper.")
     return "\n".join(out)

@@ -9,7 +9,17 @@ from encore import paths, register
 from press import files
 from press.site import model
 
-FRONT = ("book/how-to-read", "book/scoreboard", "book/status", "book/results-file", "book/library", "book/bibliography")
+FRONT = (
+    "book/how-to-read",
+    "book/gallery",
+    "book/scoreboard",
+    "book/teaching",
+    "book/status",
+    "book/results-file",
+    "book/library",
+    "book/glossary",
+    "book/bibliography",
+)
 HEADER = """\
 # Generated from data/chapters.yml, data/papers and the pages that have been run.
 # `press book` writes it, `press check` compares it.
@@ -23,12 +33,12 @@ def toc(entries: Iterable[register.Entry]) -> str:
 
 
 def render(pages: Iterable[register.Entry], chapters: Sequence[model.Chapter]) -> str:
-    """The text of _toc.yml with these pages. Chapters keep their order; pages are ordered by year, then title."""
-    pages = sorted(pages, key=lambda e: (e.year, e.title.lower()))
+    """The text of _toc.yml with these pages. Chapters keep their order; pages have the chapter's reading order."""
+    pages = list(pages)
     parts = []
     for c in chapters:
         item = {"file": c.docname}
-        if below := [{"file": f"notebooks/{e.name}"} for e in pages if e.chapter == c.id]:
+        if below := [{"file": f"notebooks/{e.name}"} for e in sorted((e for e in pages if e.chapter == c.id), key=c.place)]:
             item["sections"] = below
         parts.append(item)
     tree = {

@@ -557,10 +557,11 @@ page.verdict()
 # %% [markdown]
 # ## Exercises
 #
-# ```{admonition} Exercise 1
+# :::{exercise}
+# :label: f-dpo-ex1
 # Bring $\alpha$ close to one. How strongly does the loss pull at a rejected answer that has already become $e^2, e^4, \dots$ times less likely
 # than under the reference, while the chosen one has not moved? Why does that not throw the policy away, and when would it?
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 # The factor u^-alpha explodes, but the margin explodes with it and the sigmoid closes. At a small beta there is a window in which the sigmoid
@@ -573,15 +574,17 @@ for name, d in {"reverse KL": REVERSE_KL, "α = 0.5": LEGAL["α = 0.5"], "α = 0
         page.say(f"{name}, β = {beta}: " + ", ".join(f"{x:.2g}" for x in (push / beta).tolist()))
 
 # %% [markdown]
-# ```{admonition} Exercise 2
+# :::{exercise}
+# :label: f-dpo-ex2
 # Make the reference peaked (`log_ref = (3 * noise).log_softmax(-1)`) and draw the first figure again. Does reverse KL still give the largest entropy at a given reward?
 # What does the answer have to do with whose entropy the KL divergence counts?
-# ```
+# :::
 #
-# ```{admonition} Exercise 3
+# :::{exercise}
+# :label: f-dpo-ex3
 # Total variation has $f(u) = |u-1|/2$. What is its $f'$, and what would the loss do with it? Replace it by a smooth version and watch
 # where the minimiser goes as the smoothing vanishes.
-# ```
+# :::
 
 # %% [markdown]
 # ## References

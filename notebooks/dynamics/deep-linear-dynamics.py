@@ -473,10 +473,11 @@ page.verdict()
 # %% [markdown]
 # ## Exercises
 #
-# ```{admonition} Exercise 1
+# :::{exercise}
+# :label: deep-linear-dynamics-ex1
 # Start with unbalanced layers: $D = 2$, Gaussian $W_1$ and $W_2$ of different sizes. Show that $W_2^\top W_2 - W_1 W_1^\top$ is conserved by gradient flow, and see how far
 # gradient descent keeps it.
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 for eta in (4e-3, 2e-3, 1e-3):
@@ -490,13 +491,15 @@ for eta in (4e-3, 2e-3, 1e-3):
 page.say("The drift shrinks in proportion to the step, so the flow has none: layers that start unbalanced stay so, by the same amount, and the mode equation with its single strength per mode does not apply.")
 
 # %% [markdown]
-# ```{admonition} Exercise 2
+# :::{exercise}
+# :label: deep-linear-dynamics-ex2
 # Un-whiten the inputs: give `step` the covariance of the leading principal components as `S11`. Which modes are late now, and is $\eta D$ still the right scale for the step?
-# ```
+# :::
 #
-# ```{admonition} Exercise 3
+# :::{exercise}
+# :label: deep-linear-dynamics-ex3
 # Multiply the orthogonal layers by 0.9 and by 1.1 at depth 30. What is the gain of the product, and what becomes of the best step size and of the learning time?
-# ```
+# :::
 
 # %% [markdown]
 # ## References

@@ -460,9 +460,10 @@ page.verdict()
 # %% [markdown]
 # ## Exercises
 #
-# ```{admonition} Exercise 1
+# :::{exercise}
+# :label: grad-cam-ex1
 # Explain the softmax probability $p^c$ instead of the score $y^c$. What becomes of $\alpha$, and does the focus change?
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 scores = {"score": [], "probability": []}
@@ -480,14 +481,16 @@ page.say(
 )
 
 # %% [markdown]
-# ```{admonition} Exercise 2
+# :::{exercise}
+# :label: grad-cam-ex2
 # Drop the ReLU: correlate `grad_cam` without `clamp` with the occlusion map of the mosaics. Patches whose occlusion *raises* the score are
 # now explained too. Does the agreement improve?
-# ```
+# :::
 #
-# ```{admonition} Exercise 3
+# :::{exercise}
+# :label: grad-cam-ex3
 # Perturb a photo with a few steps of the sign of the gradient until its label flips. Ask for the map of the old class. Is it still found?
-# ```
+# :::
 
 # %% [markdown]
 # ## References

@@ -520,9 +520,10 @@ page.verdict()
 # %% [markdown]
 # ## Exercises
 #
-# ```{admonition} Exercise 1
+# :::{exercise}
+# :label: sinkhorn-newton-sparse-ex1
 # Set the number of warm-up sweeps to zero. Does the second stage find its own way, and what does it cost? Try it on the W2 instance at η = 300.
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 for warmup in (0, 5, 20, 50):
@@ -530,14 +531,16 @@ for warmup in (0, 5, 20, 50):
     page.say(f"{warmup} warm-up sweeps: {reach(run, cap):.0f} counted sweeps, {len(run.errors) - warmup} Newton steps, final error {run.errors[-1]:.0e}.")
 
 # %% [markdown]
-# ```{admonition} Exercise 2
+# :::{exercise}
+# :label: sinkhorn-newton-sparse-ex2
 # Sweep `per_row` from 1 to n on one assignment instance at η = 1200 and plot total work. Where is the minimum, and what makes work rise on either side of it?
-# ```
+# :::
 #
-# ```{admonition} Exercise 3
+# :::{exercise}
+# :label: sinkhorn-newton-sparse-ex3
 # Round the random costs to one decimal, so that many are equal and the unregularised optimum is far from unique. What happens to the mass outside, and
 # to the number of entries per row that SNS needs?
-# ```
+# :::
 
 # %% [markdown]
 # ## References

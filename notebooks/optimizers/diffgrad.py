@@ -439,9 +439,10 @@ page.verdict()
 # %% [markdown]
 # ## Exercises
 #
-# ```{admonition} Exercise 1
+# :::{exercise}
+# :label: diffgrad-ex1
 # Multiply the gradient change by 1000 before the sigmoid. Does the friction become active, and what does the accuracy do?
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 for scale in (1.0, 1e3):
@@ -450,15 +451,17 @@ for scale in (1.0, 1e3):
     page.say(f"Scale {scale:g}: median ξ {np.median(values):.3f}, test accuracy {bench.accuracy('test').mean():.3f}")
 
 # %% [markdown]
-# ```{admonition} Exercise 2
+# :::{exercise}
+# :label: diffgrad-ex2
 # Draw the basins of attraction: for each toy function mark, over the starts, where Adam, Adam at half the rate and diffGrad end. Are diffGrad's
 # basins Adam's, those of the control, or its own?
-# ```
+# :::
 #
-# ```{admonition} Exercise 3
+# :::{exercise}
+# :label: diffgrad-ex3
 # Add the half-step control for AMSGrad on the toys, and a friction coefficient on top of AMSGrad.
-# ```
-#
+# :::
+
 # %% [markdown]
 # ## References
 #

@@ -440,9 +440,10 @@ page.verdict()
 # %% [markdown]
 # ## Exercises
 #
-# ```{admonition} Exercise 1
+# :::{exercise}
+# :label: lion-lyapunov-ex1
 # Take $\varepsilon\gamma > 1$. The factor of the gap in $H$ is then negative. Find a trajectory on which $H$ increases.
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 broken = torch.tensor([[1, 2, eps, 1] for eps in (0.5, 1, 2, 4)], dtype=torch.float64)
@@ -452,11 +453,12 @@ for k, row in enumerate(broken.tolist()):
     page.say(f"εγ = {row[1] * row[2]:g}: H rises between samples on {int((ups[:, k] > 1e-10).any(0).sum())} of {ups.shape[2]} trajectories, at most by {float(ups[:, k].max()):.1e}")
 
 # %% [markdown]
-# ```{admonition} Exercise 2
+# :::{exercise}
+# :label: lion-lyapunov-ex2
 # Keep two features of the data and plot the trajectory of the two weights for Lion, for $K = \lVert\cdot\rVert_2$ and for AdamW, from the same start outside
 # the box. Which path bends at the edge of a square, which at the edge of a disc?
-# ```
-#
+# :::
+
 # %% [markdown]
 # ## References
 #

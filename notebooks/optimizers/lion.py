@@ -505,9 +505,10 @@ page.verdict()
 # %% [markdown]
 # ## Exercises
 #
-# ```{admonition} Exercise 1
+# :::{exercise}
+# :label: lion-ex1
 # Set $\beta_1 = \beta_2 = 0.9$: plain signed momentum. Is anything lost on a run this short? And with both at $0.99$?
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 for b1, b2 in ((0.9, 0.99), (0.9, 0.9), (0.99, 0.99)):
@@ -516,13 +517,15 @@ for b1, b2 in ((0.9, 0.99), (0.9, 0.9), (0.99, 0.99)):
     page.say(f"beta1 = {b1}, beta2 = {b2}: best validation loss {reached_loss:.3f} nats")
 
 # %% [markdown]
-# ```{admonition} Exercise 2
+# :::{exercise}
+# :label: lion-ex2
 # Let evolution start from a random program instead of AdamW: replace `start` by eight random statements. How many of the first programs are valid at all?
-# ```
+# :::
 #
-# ```{admonition} Exercise 3
+# :::{exercise}
+# :label: lion-ex3
 # How often does the sign of a weight's update flip from one step to the next? Plot the share against $\beta_1$.
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 for b1 in (0.0, 0.5, 0.9, 0.99):

@@ -497,15 +497,15 @@ page.verdict()
 # * The entropy is that of the states in the buffer, not of those that the present policy visits. The temperature starts at a value in the middle of
 #   those needed. From the value 1 that many implementations use, and with the loss $J_\alpha$ itself, the smallest scale had not settled by
 #   the end of the pilot runs: Adam remembers the large early gradients, and $J_\alpha$'s fade with $\alpha$.
-#
+
+# %% [markdown]
 # ## Exercises
 #
-# %% [markdown]
-# ```{admonition} Exercise 1
-# :class: tip
+# :::{exercise}
+# :label: soft-actor-critic-ex1
 # Set the target entropy to $0$ and to $-4\dim(A)$ instead of $-\dim(A)$. Which temperature does each need, and does the entropy get there?
 # (A uniform policy on $[-1, 1]$ has an entropy of $\log 2$ nats.)
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 goals = [0.0, -1.0, -4.0]
@@ -516,11 +516,11 @@ for k, goal in enumerate(goals):
     page.say(f"target {goal:+.0f}: entropy {h:+.2f} nats, temperature {a:.4f}, normalised return {tried['final'][k, 0]:.2f}")
 
 # %% [markdown]
-# ```{admonition} Exercise 2
-# :class: tip
+# :::{exercise}
+# :label: soft-actor-critic-ex2
 # Evaluate with samples of the policy instead of its mean. Why does the noise cost so little once the policy has settled? Try the
 # first thousand decisions, or the fixed temperature 1.
-# ```
+# :::
 
 # %% tags=["hide-cell", "solution"]
 for task in COMPARED:
@@ -531,12 +531,12 @@ for task in COMPARED:
     page.say(f"{task}: mean action {ends['SAC', task].mean():.3f}, sampled {sampled[shown].mean():.3f}")
 
 # %% [markdown]
-# ```{admonition} Exercise 3
-# :class: tip
+# :::{exercise}
+# :label: soft-actor-critic-ex3
 # Remove one of the two critics of SAC and plot $Q(s,a)$ at the start states against the discounted return (plus entropy) that really follows.
 # With the minimum of two critics the difference is negative, with one it is not: how large does it get before the policy improves?
-# ```
-#
+# :::
+
 # %% [markdown]
 # ## References
 #

@@ -15,7 +15,8 @@ ALL = [p.docname for p in model.read(ROOT).published]
 PAGES = ALL[:: max(1, len(ALL) // 12)]
 SOME = [PAGES[0], PAGES[-1]] if len(PAGES) > 1 else PAGES
 DESK, PHONE = 1280, 390
-OWN = ["index", "how-to-read", "scoreboard", "status", "results-file", "library", "bibliography", "chapters/optimizers", "chapters/audio"]
+OWN = ["index", "how-to-read", "gallery", "teaching", "scoreboard", "status", "results-file", "library", "bibliography"]
+OWN += ["chapters/optimizers", "chapters/audio"]
 
 pytestmark = pytest.mark.slow
 

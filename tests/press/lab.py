@@ -78,6 +78,11 @@ page.verdict()
 # Much.
 # %% [markdown]
 # ## Exercises
+#
+# :::{{exercise}}
+# :label: {slug}-ex1
+# Change something, see something.
+# :::
 # %% tags=["hide-cell", "solution"]
 page.say("A solution.")
 # %% [markdown]

@@ -7,17 +7,19 @@ import re
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+import yaml
 
 import encore
 from encore import figures, page, register
 from press import site, toc
 from press.files import PressError
-from press.site import header, links, model, parts, scoreboard, wording
+from press.site import furniture, header, icons, links, model, parts, scoreboard, thumbnails, wording
 
 PROJECT = Path(__file__).resolve().parents[2]
 FACTS = {
@@ -31,6 +33,17 @@ FACTS = {
     "python": "3.11.7",
     "packages": {"numpy": "2.4.6"},
 }
+
+
+COURSE = """\
+title: A short course
+audience: Anyone.
+prerequisites: [Counting.]
+goals: [Count further.]
+weeks:
+- {title: The first, goals: [See it.], pages: [lab/done], minutes: 90}
+- {title: The second, goals: [See more.], pages: [lab/idea], minutes: 60}
+"""
 
 
 def measured(entry):
@@ -74,6 +87,7 @@ def publish(compendium, slug, **changes):
             v4.new_code_cell("page.figure(fig)", outputs=[drawing(), v4.new_output("display_data", data=told)]),
             v4.new_markdown_cell("## Verdict"),
             v4.new_code_cell("page.verdict()", outputs=[v4.new_output("display_data", data=page.verdict_bundle(entry, result))]),
+            v4.new_markdown_cell(f"## Exercises\n\n:::{{exercise}}\n:label: {slug}-ex1\nAdd.\n:::"),
             v4.new_code_cell("1 + 1", metadata={"tags": ["hide-cell", "solution"]}),
         ],
     )
@@ -144,16 +158,33 @@ def test_the_scoreboard_has_one_row_per_claim(chapters):
     assert float(table[0]["value"]) == rows[0]["value"]
 
 
-def test_the_header_is_put_below_the_title_and_nowhere_else():
+BELOW = f"```{{{furniture.DIRECTIVE}}}\n```\n"
+
+
+def test_the_header_is_put_below_the_title_and_the_furniture_at_the_end():
     cells = [
         {"cell_type": "markdown", "source": ["# A page\n", "\n"], "metadata": {}},
-        {"cell_type": "code", "source": "1", "metadata": {"tags": ["solution"]}},
         {"cell_type": "code", "source": "2", "metadata": {"tags": ["hide-input"]}},
     ]
     out = json.loads(header.prepare(json.dumps({"cells": cells})))["cells"]
-    assert out[0]["source"] == "# A page\n\n```{encore-header}\n```\n"
-    assert out[1]["metadata"]["mystnb"]["code_prompt_show"] == "Show the solution"
-    assert out[2] == cells[2]
+    top = "# A page\n\n```{encore-header}\n```\n"
+    assert [c["source"] for c in out] == [f"{top}\n{BELOW}", "2"]
+    assert out[1] == cells[1]
+    last = {"cell_type": "markdown", "source": "## References\n", "metadata": {}}
+    out = json.loads(header.prepare(json.dumps({"cells": [*cells, last, cells[1]]})))["cells"]
+    assert [c["source"] for c in out] == [top, "2", f"## References\n\n{BELOW}", "2"]
+
+
+def test_a_solution_is_folded_under_the_name_of_its_exercise():
+    def block(n):
+        return f":::{{exercise}}\n:label: a-page-ex{n}\nTry {n}.\n:::\n"
+
+    solution = {"cell_type": "code", "source": "1", "metadata": {"tags": ["hide-cell", "solution"]}}
+    cells = [{"cell_type": "markdown", "source": text, "metadata": {}} for text in ("# A page", block(1), f"{block(2)}\n{block(3)}")]
+    cells = [*cells[:2], solution, cells[2], solution, solution]
+    out = json.loads(header.prepare(json.dumps({"cells": cells})))["cells"]
+    names = [c["metadata"].get("mystnb", {}).get("code_prompt_show") for c in out]
+    assert [n for n in names if n] == ["Solution to Exercise 1", "Solution to Exercise 3", "Solution to Exercise 3, continued"]
 
 
 def test_a_page_that_cites_lists_what_it_cites_at_its_end():
@@ -161,9 +192,9 @@ def test_a_page_that_cites_lists_what_it_cites_at_its_end():
         return json.dumps({"cells": [{"cell_type": "markdown", "source": t, "metadata": {}} for t in ("# A page", *texts)]})
 
     said = cells("As {cite:t}`hall1992removal` says.", "## References")
-    assert json.loads(header.prepare(said))["cells"][-1]["source"] == f"## References\n\n{header.CITED}"
+    assert json.loads(header.prepare(said))["cells"][-1]["source"] == f"## References\n\n{header.CITED}\n{BELOW}"
     assert header.CITED not in header.prepare(cells("Nothing.", "## References"))
-    assert json.loads(header.prepare(cells("{cite:p}`a`", header.CITED)))["cells"][-1]["source"] == header.CITED
+    assert json.loads(header.prepare(cells("{cite:p}`a`", header.CITED)))["cells"][-1]["source"] == f"{header.CITED}\n{BELOW}"
 
 
 @pytest.mark.parametrize(("kind", "source"), [("code", "# no"), ("markdown", "no")])
@@ -213,10 +244,16 @@ def book(compendium):
     root = compendium.root
     shutil.copytree(PROJECT / "book", root / "book", ignore=shutil.ignore_patterns("*--*.bib"))
     shutil.copy(PROJECT / "_config.yml", root)
-    (root / "data" / "chapters.yml").write_text((PROJECT / "data" / "chapters.yml").read_text() + "- {id: lab, title: The lab}\n")
+    chapters = [{"id": c.id, "title": c.title} for c in model.read_chapters(PROJECT)]
+    (root / "data" / "chapters.yml").write_text(yaml.safe_dump([*chapters, {"id": "lab", "title": "The lab"}]))
+    for c in chapters:  # the chapters' prose speaks of papers that are not in this register
+        (root / "book" / "chapters" / f"{c['id']}.md").write_text(f"# {c['title']}\n")
     (root / "book" / "chapters" / "lab.md").write_text("# The lab\n\n```{encore-chapter} lab\n```\n")
     publish(compendium, "done", authors=["Ann Author", "Bo Writer"], arxiv="2302.06675")
     compendium.add("idea", status="planned", title="A mere plan")
+    (root / "data" / "similar.json").write_text(json.dumps({"register": "", "similar": {"lab/done": ["lab/idea"]}}))
+    (root / "data" / "courses").mkdir()
+    (root / "data" / "courses" / "short.yml").write_text(COURSE)
     return compendium
 
 
@@ -227,6 +264,36 @@ def build(root, out, strict=True):
         "sys.exit(site.build(Path(sys.argv[1]), Path(sys.argv[2]), bool(sys.argv[3])))"
     )
     return subprocess.run([sys.executable, "-c", call, root, out, "1" * strict], capture_output=True, text=True, check=False)
+
+
+class Nesting(HTMLParser):
+    """Counts the links that stand in a link."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = self.nested = 0
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "a":
+            self.nested += self.open > 0
+            self.open += 1
+
+    def handle_endtag(self, tag):
+        self.open -= tag == "a"
+
+
+def nested_links(text):
+    parser = Nesting()
+    parser.feed(text)
+    assert parser.open == 0
+    return parser.nested
+
+
+def shown_icons(out):
+    """Names of the icons in the pages of a built book."""
+    pages = [p.read_text() for p in out.rglob("*.html") if "_static" not in p.parts]
+    classes = {c for text in pages for found in re.findall(r'class="([^"]*fa-[^"]*)"', text) for c in found.split()}
+    return {c.removeprefix("fa-") for c in classes if c.startswith("fa-")} - {"solid", "lg"}
 
 
 @pytest.mark.slow
@@ -242,24 +309,53 @@ def test_a_book_is_built_without_a_warning_and_only_what_changed_is_written_agai
     assert re.search(r'<figure class="encore-figure[^>]* id="figure-results"', shown)  # a heading already has the id "results"
     assert re.search(r'<img alt="A rising line."[^>]*height="300"[^>]*loading="lazy"[^>]*width="450"', shown)
     assert '<p>It is <span class="math' in shown
-    assert "Show the solution" in shown
+    assert re.search(r'<div class="exercise admonition" id="done-ex1">\s*<p class="admonition-title">Exercise 1</p>', shown)
+    assert shown.count('<p class="expanded admonition-title">Solution to Exercise 1</p>') == 1
+    taught = (out / "book" / "teaching.html").read_text()
+    assert "1 week, 90 min of a student’s work; 1 week planned." in taught
+    assert re.search(r'Exercises: </span><a [^>]*href="../notebooks/lab/done.html#done-ex1"', taught)
+    assert taught.index("<h3>Week 1: The first") < taught.index("done.html#done-ex1") < taught.index("<h3>Week 2: The second")
+    assert re.search(r"A mere plan</span> \(<a [^>]*lab.html", taught)
+    assert "Fig. 1" not in shown  # sphinx-exercise would number figures, through the whole book
     assert shown.count('class="encore-verdicts"') == 1
     assert "vnd.encore" not in shown
+    assert not nested_links(shown)
+    below = shown[shown.index('<div class="encore-furniture') :]
+    assert re.search(r"Similar papers</p>.*A mere plan</span>, 2020 .*planned</span> in <a [^>]*book/chapters/lab.html", below, re.S)
+    assert "Last run 2026-01-31 on A processor in 31 s, profile book, seed 0; key <code" in below
+    assert FACTS["key"][:12] in below
+    assert below.count(">@misc<") == shown.count(">@misc<") == 2
+    assert shown.count("<summary>Cite this page and the paper</summary>") == 1
+    repository = yaml.safe_load((PROJECT / "_config.yml").read_text())["sphinx"]["config"]["encore_repository"]
+    for label, place in (("Colab", "blob/gh-pages/colab/lab/done.ipynb"), ("Binder", "main?labpath=notebooks%2Flab%2Fdone.ipynb")):
+        address = re.search(rf'href="([^"]*)"><span[^>]*>Open in {label}<', shown)[1]
+        assert address.endswith(f"/{repository.removeprefix('https://github.com/')}/{place}")
+    assert [c["outputs"] for c in nbformat.read(out / "colab/lab/done.ipynb", 4).cells if c.cell_type == "code"] == [[]] * 4
+    lacking = shown_icons(out) - set(icons.SHOWN)
+    assert not lacking, f"icons.SHOWN of press/site/icons.py lacks {', '.join(sorted(lacking))}"
+    assert (out / "_static" / icons.FONT).stat().st_size < 6_000
     chapter = (out / "book" / "chapters" / "lab.html").read_text()
     assert chapter.index("notebooks/lab/done.html") < chapter.index("Planned") < chapter.index("A mere plan")
     assert "idea.html" not in chapter
-    assert "1 paper of 2 so far" in (out / "book" / "index.html").read_text()
+    front = (out / "book" / "index.html").read_text()
+    assert "1 paper of 2 so far. Of 2 claims, 1 was reproduced:" in front
+    listed = (out / "book" / "gallery.html").read_text()
+    cards = re.findall(r'<li class="([^"]*)">\s*(?:<div class="encore-thumb|<p class="encore-title)', listed)
+    assert [("is-planned" in c, "verdict-not-run" in c) for c in cards] == [(False, False), (True, True)]
+    assert front.count('class="encore-thumb') == 1
+    (thumb,) = (out / "_images").glob("lab--done-*.webp")
+    assert thumb.stat().st_size <= thumbnails.LIMIT
     assert json.loads((out / "book" / "scoreboard.json").read_text())["claims"][0]["page"] == "lab/done"
-    assert (out / "_static" / "mathjax" / "tex-chtml.js").is_file()
+    assert (out / "_static" / "mathjax" / "startup.js").is_file()
 
-    watched = {f: out / f for f in ("notebooks/lab/done.html", "book/scoreboard.html", "book/how-to-read.html")}
+    watched = {f: out / f for f in ("notebooks/lab/done.html", "book/scoreboard.html", "book/gallery.html", "book/how-to-read.html")}
     times = {f: p.stat().st_mtime_ns for f, p in watched.items()}
     assert build(book.root, out).returncode == 0
     assert {f: p.stat().st_mtime_ns for f, p in watched.items()} == times
     result = book.result("lab/done")
     result.write_text(result.read_text().replace("A processor", "Another processor"))
     assert build(book.root, out).returncode == 0
-    assert {f for f, p in watched.items() if p.stat().st_mtime_ns != times[f]} == {"notebooks/lab/done.html", "book/scoreboard.html"}
+    assert {f for f, p in watched.items() if p.stat().st_mtime_ns != times[f]} == set(watched) - {"book/how-to-read.html"}
     assert "Another processor" in watched["notebooks/lab/done.html"].read_text()
 
 

@@ -9,6 +9,17 @@ from press.site.render import build
 __all__ = ["broken_links", "build", "setup"]
 
 BIBLIOGRAPHY = "book/bibliography"
+PLUGINS = (
+    ("pybtex.style.formatting", "plain"),
+    ("pybtex.style.names", "plain"),
+    ("pybtex.style.names", "last"),
+    ("pybtex.style.labels", "number"),
+    ("pybtex.style.labels", "alpha"),
+    ("pybtex.style.sorting", "none"),
+    ("pybtex.style.sorting", "author_year_title"),
+    ("pybtex.backends", "docutils"),
+    ("pybtex.backends", "plaintext"),
+)
 REDIRECT = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Encore</title><meta http-equiv="refresh" content="0; url={0}"></head>
 <body><a href="{0}">Encore</a></body></html>
@@ -17,30 +28,54 @@ REDIRECT = """<!DOCTYPE html>
 
 def setup(app) -> dict:
     """Register events, directives and the figure renderer."""
-    from press.site import directives, figures, mathjax
+    from press.site import chapter_map, citations, directives, exercises, figures, glossary, mathjax
 
+    for name in ("encore_repository", "encore_branch", "encore_pages"):
+        app.add_config_value(name, "", "env")
     app.connect("config-inited", _configure)
     app.connect("builder-inited", _read)
     app.connect("source-read", _prepare)
     app.connect("env-get-outdated", _outdated)
     app.connect("env-updated", _rewrite)
     app.connect("build-finished", _finish)
-    app.config.mathjax_path = mathjax.PATH
+    app.config.mathjax_path, app.config.mathjax3_config = mathjax.PATH, mathjax.CONFIG
+    app.add_domain(mathjax.PageMath, override=True)
     figures.setup(app)
     directives.setup(app)
-    return {"version": "1", "env_version": _version(), "parallel_read_safe": False, "parallel_write_safe": True}
+    _remember_plugins()
+    app.connect("builder-inited", _declare_safe)
+    chapter_map.setup(app)
+    glossary.setup(app)
+    exercises.setup(app)
+    citations.setup(app)
+    return {"version": "1", "env_version": _version(), "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _declare_safe(app) -> None:
+    """The extension that numbers sections across parts says nothing about parallel reading; this book has no numbers."""
+    app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
+
+
+def _remember_plugins() -> None:
+    """pybtex looks its plugins up among all installed packages at every use, which took an eighth of a large build."""
+    from pybtex.plugin import find_plugin, register_plugin
+
+    for group, name in PLUGINS:
+        register_plugin(group, name, find_plugin(group, name), force=True)
 
 
 def _version() -> int:
     """Changes with this package's code, so that an edit of it reads every document again."""
-    return zlib.crc32(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py"))))
+    return zlib.crc32(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.rglob("*")) if p.suffix in (".py", ".html")))
 
 
 def _configure(app, config) -> None:
-    """The bibliography is book/references.bib and one file per page, book/bib/<chapter>--<slug>.bib."""
+    """The bibliography is book/references.bib and one file per page, book/bib/<chapter>--<slug>.bib. Figures have names, no numbers."""
     root = Path(app.srcdir)
     found = [root / "book" / "references.bib", *sorted((root / "book" / "bib").glob("*.bib"))]
     config.bibtex_bibfiles = [str(f.relative_to(root)) for f in found]
+    config.templates_path.insert(0, str(Path(__file__).parent / "templates"))  # before the theme's own
+    config.numfig = False  # sphinx-exercise switches it on
 
 
 def _read(app) -> None:
@@ -84,9 +119,12 @@ def _finish(app, problem) -> None:
         (Path(app.doctreedir) / "environment.pickle").unlink(missing_ok=True)
     if problem is not None or app.builder.name != "html":
         return
-    from press.site import mathjax, scoreboard
+    from press.site import icons, launch, mathjax, scoreboard
 
     out = Path(app.outdir)
     mathjax.copy(out)
+    icons.write(out)
     scoreboard.write(app.encore_site, out)
+    if app.config.encore_repository:
+        launch.write(app.encore_site.published, Path(app.srcdir), out, app.config.encore_repository, app.config.encore_branch)
     (out / "index.html").write_text(REDIRECT.format(app.builder.get_target_uri(app.config.root_doc)), encoding="utf-8")

@@ -1,12 +1,17 @@
 """Directives: the header of a paper's page, and what the book's own pages show of the register and the results."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from encore.claims import REPRODUCED
 from press import files, library
-from press.site import header, scoreboard, wording
+from press.site import filters, furniture, gallery, header, launch, rates, scoreboard, teaching, thumbnails, wording
 from press.site.model import Paper, Site, tally
 from press.site.parts import badge, bullets, code, container, inline, link, paragraph, table, title
+from press.teach import course
 
 GENERATED = "encore_generated"
 """Key in a document's metadata: it shows all papers, so it is read again when the set of pages changes."""
@@ -41,7 +46,17 @@ class Header(Generated):
         return [self.site.paper(self.env.docname)]
 
     def build(self):
-        return header.build(self.papers()[0], self.site, self.env.docname)
+        return header.build(self.papers()[0], self.site, self.env.docname, launch.addresses(self.papers()[0], self.config))
+
+
+class Furniture(Generated):
+    """What stands below a paper's page."""
+
+    def papers(self):
+        return [self.site.paper(self.env.docname), *self.site.alike(self.site.paper(self.env.docname))]
+
+    def build(self):
+        return furniture.build(self.papers()[0], self.site, self.env.docname)
 
 
 class Progress(Generated):
@@ -51,8 +66,8 @@ class Progress(Generated):
         pages, counts = self.site.published, tally(self.site.published)
         total = sum(counts.values())
         said = (
-            f"{wording.count(len(pages), 'paper')} of {len(self.site.papers)} so far, "
-            f"with {wording.count(total, 'claim')} tested or set aside with a reason:"
+            f"{wording.count(len(pages), 'paper')} of {len(self.site.papers)} so far. Of {wording.count(total, 'claim')}, "
+            f"{counts[REPRODUCED]} {'was' if counts[REPRODUCED] == 1 else 'were'} reproduced:"
         )
         tiles = [[self.tile(v, n)] for v, n in counts.items()]
         return [paragraph(said, classes=["encore-lead"]), bullets(tiles, classes=["encore-tiles"])]
@@ -60,6 +75,47 @@ class Progress(Generated):
     def tile(self, verdict: str, n: int) -> nodes.reference:
         words = [inline(str(n), classes=["encore-number"]), nodes.Text(" "), badge(verdict)]
         return nodes.reference("", "", *words, internal=True, refuri=scoreboard.url(self.env, verdict))
+
+
+class GalleryFilter(Generated):
+    """The form by which the cards of the gallery are chosen."""
+
+    def build(self):
+        return gallery.form(self.site, self.known())
+
+    def known(self) -> dict[str, filters.Values]:
+        """What the filter knows of every paper; read once a build."""
+        app = self.env.app
+        if not hasattr(app, "encore_values"):
+            app.encore_values = gallery.all_values(self.site)
+        return app.encore_values
+
+
+class Gallery(GalleryFilter):
+    """Cards: `pages`, `planned`, or `preview`, a few pages of different chapters."""
+
+    required_arguments = 1
+
+    def build(self):
+        chosen = {
+            "pages": self.site.published,
+            "planned": [p for p in self.site.papers if not p.published],
+            "preview": gallery.preview(self.site),
+        }
+        if self.arguments[0] not in chosen:
+            raise self.error(f"encore-gallery takes {', '.join(chosen)}, not {self.arguments[0]!r}")
+        cache = Path(self.env.app.doctreedir) / "thumbnails"
+        return gallery.cards(chosen[self.arguments[0]], self.site, self.known(), self.env.docname, cache)
+
+
+class Rates(Generated):
+    """How many claims were reproduced, by chapter, beside published replication rates."""
+
+    def build(self):
+        return rates.build(self.site, self.env.docname, self.cite)
+
+    def cite(self, key: str) -> list[nodes.Node]:
+        return self.parse_inline(f"{{cite:t}}`{key}`")[0]
 
 
 class Chapters(Generated):
@@ -77,7 +133,7 @@ class Chapters(Generated):
 
 
 class ChapterList(Generated):
-    """The papers of a chapter: pages with their verdicts first, then what is planned, plainly marked as planned."""
+    """The papers of a chapter in reading order: pages with a line each and their verdicts, then what is planned, plainly marked."""
 
     required_arguments = 1
 
@@ -89,19 +145,30 @@ class ChapterList(Generated):
         rest = [p for p in self.papers() if not p.published]
         out = []
         if done:
-            out += [nodes.rubric("", "Pages"), container(*(self.card(p) for p in done), classes=["encore-cards"])]
+            out += [nodes.rubric("", "Pages, in reading order"), container(*self.cards(done), classes=["encore-cards"])]
         if rest:
             said = f"{wording.count(len(rest), 'paper')} of this chapter without a page yet. Nothing is claimed about them."
             plans = container(*map(self.plan, rest), classes=["encore-plans"])
             out += [nodes.rubric("", "Planned"), paragraph(said, classes=["encore-note"]), plans]
         return out
 
-    def card(self, p: Paper) -> nodes.Node:
+    def cards(self, done: list[Paper]) -> Iterator[nodes.Node]:
+        """The cards of the published pages, under the titles of their groups."""
+        chapter = self.site.chapter(self.arguments[0])
+        groups = {r.slug: g.title for g in chapter.groups for r in g.papers}
+        shown = None
+        for p in done:
+            if (group := groups.get(p.entry.slug)) != shown:
+                yield paragraph(group or "Others", classes=["encore-group"])
+                shown = group
+            yield self.card(p, chapter.line(p.entry))
+
+    def card(self, p: Paper, line: str) -> nodes.Node:
         verdicts = [x for id, v in p.verdicts for x in (code(id), " ", badge(v), "  ")]
         return container(
             paragraph(link(p.docname, title(p.entry.title), self.env.docname), classes=["encore-title"]),
             paragraph(f"{wording.authors(p.entry, 3)}, {p.entry.year}", classes=["encore-source"]),
-            paragraph(p.entry.idea),
+            paragraph(line),
             paragraph(*verdicts, classes=["encore-claims"]),
             classes=["encore-card"],
         )
@@ -176,14 +243,33 @@ class Library(Generated):
         )
 
 
+class Courses(Generated):
+    """Every course with its weeks."""
+
+    def build(self):
+        root = self.site.root
+        for path in course.places(root):
+            self.env.note_dependency(str(path))
+        courses = course.load(root)
+        for _, entry in (page for c in courses for page in c.pages):
+            self.env.note_dependency(str(files.source(entry.name)))
+        return teaching.build(courses, self.site, self.env.docname)
+
+
 def setup(app) -> None:
+    thumbnails.setup(app)
     for name, directive in {
         header.DIRECTIVE: Header,
+        furniture.DIRECTIVE: Furniture,
         "encore-progress": Progress,
+        "encore-gallery-filter": GalleryFilter,
+        "encore-gallery": Gallery,
+        "encore-rates": Rates,
         "encore-chapters": Chapters,
         "encore-chapter": ChapterList,
         "encore-scoreboard": Scoreboard,
         "encore-status": Status,
         "encore-library": Library,
+        "encore-courses": Courses,
     }.items():
         app.add_directive(name, directive)

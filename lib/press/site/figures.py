@@ -42,7 +42,7 @@ def figure(renderer: NbElementRenderer, data: MimeData, info: dict) -> nodes.fig
         alt=info["alt"],
         width=str(width),
         height=str(height),
-        classes=["dark-light", PICTURE if info["pictorial"] else PLAIN],
+        classes=["no-scaled-link", "dark-light", PICTURE if info["pictorial"] else PLAIN],
     )
     node = nodes.figure("", image, classes=["encore-figure"])
     document = renderer.renderer.document

@@ -6,7 +6,8 @@ from docutils import nodes
 from sphinx import addnodes
 
 from encore.register import Entry
-from press.site import wording
+from press import exercises
+from press.site import furniture, wording
 from press.site.model import DataSet, Paper, Site
 from press.site.parts import badge, bullets, code, container, external, inline, link, paragraph
 
@@ -15,7 +16,8 @@ CITED = "```{bibliography}\n:filter: docname in docnames\n```\n"
 
 
 def prepare(notebook: str) -> str:
-    """The notebook's JSON as the book shows it: the header below the title, the cited works at the end, words on folded solutions.
+    """The notebook's JSON as the book shows it: the header below the title, each solution folded below its exercise's name, at the
+    end the cited works and the furniture.
 
     Raises ValueError if the first cell is not a title.
     """
@@ -25,13 +27,15 @@ def prepare(notebook: str) -> str:
         cell["source"] = "".join(cell["source"])
     if nb["cells"][:1] != prose[:1] or not prose or not prose[0]["source"].startswith("# "):
         raise ValueError("the first cell of a page is a markdown cell with the paper's title, '# ...'")
+    for exercise in exercises.read(nb["cells"]):
+        for k, i in enumerate(exercise.solution):
+            name = f"Solution to Exercise {exercise.number}" + (", continued" if k else "")
+            nb["cells"][i]["metadata"]["mystnb"] = {"code_prompt_show": name, "code_prompt_hide": name}
     prose[0]["source"] = f"{prose[0]['source'].rstrip()}\n\n```{{{DIRECTIVE}}}\n```\n"
     written = "\n".join(c["source"] for c in prose)
     if "{cite" in written and "{bibliography}" not in written:
         prose[-1]["source"] = f"{prose[-1]['source'].rstrip()}\n\n{CITED}"
-    for cell in nb["cells"]:
-        if "solution" in cell["metadata"].get("tags", []):
-            cell["metadata"]["mystnb"] = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
+    prose[-1]["source"] = f"{prose[-1]['source'].rstrip()}\n\n```{{{furniture.DIRECTIVE}}}\n```\n"
     return json.dumps(nb)
 
 
@@ -45,8 +49,8 @@ def links(entry: Entry) -> list[nodes.Node]:
     return found
 
 
-def build(paper: Paper, site: Site, docname: str) -> list[nodes.Node]:
-    """The header's nodes for a published paper."""
+def build(paper: Paper, site: Site, docname: str, elsewhere: dict[str, str]) -> list[nodes.Node]:
+    """The header's nodes for a published paper; `elsewhere`: label -> address of places that run it."""
     e, r = paper.entry, paper.result
     chapter = site.chapter(e.chapter)
     source = [f"{wording.authors(e)}. {e.venue or e.year}{'' if not e.venue or str(e.year) in e.venue else f', {e.year}'}. "]
@@ -73,6 +77,7 @@ def build(paper: Paper, site: Site, docname: str) -> list[nodes.Node]:
             _download(f"/{docname}.ipynb", "Download the notebook"),
             " ",
             _download(f"/{docname}.py", "Download the script"),
+            *(x for label, url in elsewhere.items() for x in (" ", _button(label, url))),
             classes=["encore-buttons"],
         ),
         classes=["encore-header"],
@@ -86,6 +91,10 @@ def data(id: str, datasets: dict[str, DataSet]) -> str:
         kind, what = id.split(":", 1)
         return f"{what} ({kind})"
     return f"{datasets[id].title}. Licence: {datasets[id].licence}" if id in datasets else id
+
+
+def _button(label: str, url: str) -> nodes.reference:
+    return nodes.reference("", "", inline(label), refuri=url, internal=False, classes=["encore-button"])
 
 
 def _download(target: str, label: str) -> addnodes.download_reference:

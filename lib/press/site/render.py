@@ -1,5 +1,6 @@
 """Render the book."""
 
+import os
 from pathlib import Path
 
 
@@ -22,6 +23,7 @@ def build(root: Path, out: Path, strict: bool = True) -> int:
         doctreedir=out.parent / ".doctrees",
         confoverrides={"external_toc_path": "_toc.yml", "latex_individualpages": False, "nitpicky": True},
         quiet=True,
+        jobs=os.cpu_count() or 1,
         warningiserror=strict,
         keep_going=True,
     )

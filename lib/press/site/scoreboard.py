@@ -9,12 +9,14 @@ from typing import Any
 from docutils import nodes
 
 from encore import page
-from press.site import model, wording
+from encore.claims import VERDICTS
+from encore.register import RULES
+from press.site import drawing, filters, model, wording
 from press.site.model import Site
 from press.site.parts import badge, code, inline, link, paragraph, slug, table, title
 
 DOCNAME = "book/scoreboard"
-HEAD = ["Paper", "Claim", "Kind", "In the paper", "Ours, with 95 % interval", "n", "Verdict"]
+HEAD = ["Paper", "Claim", "In the paper", "Ours, with 95 % interval", "n", "Time", "Verdict"]
 COLUMNS = [
     "page",
     "chapter",
@@ -31,6 +33,7 @@ COLUMNS = [
     "n",
     "baseline",
     "detail",
+    "seconds",
     "date",
 ]
 
@@ -41,7 +44,9 @@ def url(env, verdict: str) -> str:
 
 
 def build(site: Site, docname: str) -> list[nodes.Node]:
-    rows = [_row(r, site, docname) for r in model.scoreboard(site)]
+    rows = model.scoreboard(site)
+    if not rows:
+        return [paragraph("No page has been run yet.", classes=["encore-note"])]
     files = paragraph(
         f"{wording.count(len(rows), 'claim')} of {wording.count(len(site.published), 'page')}. The same rows as files: ",
         nodes.reference("", "scoreboard.json", refuri="scoreboard.json", internal=True),
@@ -49,25 +54,40 @@ def build(site: Site, docname: str) -> list[nodes.Node]:
         nodes.reference("", "scoreboard.csv", refuri="scoreboard.csv", internal=True),
         ".",
     )
-    return [files, *([table(HEAD, rows, ["encore-scoreboard"])] if rows else [])]
+    fields = [
+        filters.Field("verdict", "Verdict", {"": [(slug(v), v) for v in VERDICTS]}),
+        filters.Field("chapter", "Chapter", {"": [(c.id, c.title) for c in site.chapters]}),
+        filters.Field("kind", "Kind", {"": [(k, k) for k in RULES]}),
+    ]
+    form = filters.form(fields, [_values(r) for r in rows], "table.encore-scoreboard > tbody > tr", "claims")
+    return [files, form, table(HEAD, [_row(r, k, site, docname) for k, r in enumerate(rows)], ["encore-scoreboard"])]
 
 
-def _row(r: dict[str, Any], site: Site, docname: str):
+def _values(r: dict[str, Any]) -> filters.Values:
+    return {"verdict": {slug(r["verdict"])}, "chapter": {r["chapter"]}, "kind": {r["kind"]}}
+
+
+def _row(r: dict[str, Any], k: int, site: Site, docname: str):
     chapter = site.chapter(r["chapter"])
-    ours = [paragraph(*([inline(f"{t['name']}: ", classes=["encore-label"])] if t["name"] else []), page.ours(t)) for t in r["tests"]]
+    ours = []
+    for j, t in enumerate(r["tests"]):
+        name = [inline(f"{t['name']}: ", classes=["encore-label"])] if t["name"] else []
+        ours.append(paragraph(*name, page.ours(t), classes=["encore-ours"]))
+        if drawn := drawing.interval(t, t["rule"], f"i{k}-{j}"):
+            ours.append(nodes.raw("", drawn, format="html"))
     cells = [
         [
             paragraph(link(f"notebooks/{r['page']}", title(r["title"]), docname)),
             paragraph(link(chapter.docname, chapter.title, docname), classes=["encore-small"]),
         ],
-        [paragraph(code(r["claim"])), paragraph(r["says"])],
-        [paragraph(r["kind"])],
+        [paragraph(code(r["claim"]), " ", inline(r["kind"], classes=["encore-small"])), paragraph(r["says"])],
         [paragraph(r["paper"] or "not stated")],
         [*ours, paragraph(r["detail"], classes=["encore-small"])],
         [paragraph(", ".join(map(str, dict.fromkeys(t["n"] for t in r["tests"] if t["n"]))) or "–")],
+        [paragraph(wording.seconds(r["seconds"]))],
         [paragraph(badge(r["verdict"]))],
     ]
-    return cells, [f"verdict-{slug(r['verdict'])}", f"chapter-{r['chapter']}", f"kind-{r['kind']}"]
+    return cells, filters.classes(_values(r))
 
 
 def as_json(site: Site) -> str:

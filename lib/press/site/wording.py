@@ -1,6 +1,12 @@
 """Numbers and names as the book writes them."""
 
+import re
+import unicodedata
+
 from encore.register import Entry
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_BRACES = str.maketrans("", "", "{}")
 
 
 def authors(entry: Entry, most: int | None = None) -> str:
@@ -9,6 +15,25 @@ def authors(entry: Entry, most: int | None = None) -> str:
     if not names:
         return "authors not recorded"
     return ", ".join(names) if most is None or len(names) <= most else f"{', '.join(names[:most])} et al."
+
+
+def plain(title: str) -> str:
+    """A title without mathematics: `$BT^2$` is BT², `$\\infty$` is ∞, `$\\alpha$` is α. For lists that need no formula renderer."""
+
+    def letter(found: re.Match) -> str:
+        name = found[1]
+        if name == "infty":
+            return "∞"
+        try:
+            return unicodedata.lookup(f"GREEK {'CAPITAL' if name[0].isupper() else 'SMALL'} LETTER {name.upper()}")
+        except KeyError:
+            return name
+
+    def formula(found: re.Match) -> str:
+        text = re.sub(r"\^\{?(\d+)\}?", lambda power: power[1].translate(_RAISED), found[1])
+        return re.sub(r"\\([A-Za-z]+)", letter, text).translate(_BRACES)
+
+    return re.sub(r"\$([^$]*)\$", formula, title)
 
 
 def seconds(s: float) -> str:

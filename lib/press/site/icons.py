@@ -1,0 +1,68 @@
+"""The theme's icons, a font with the two dozen that the book shows: the theme's own script and fonts hold all of Font Awesome, 1.7 MB."""
+
+import importlib.util
+from pathlib import Path
+
+from press.files import PressError
+
+SHOWN = {
+    "angle-down": 0xF107,
+    "angle-left": 0xF104,
+    "angle-right": 0xF105,
+    "arrow-up": 0xF062,
+    "bars": 0xF0C9,
+    "bell": 0xF0F3,
+    "chevron-down": 0xF078,
+    "circle-half-stroke": 0xF042,
+    "download": 0xF019,
+    "exclamation-circle": 0xF06A,
+    "exclamation-triangle": 0xF071,
+    "external-link": 0xF35D,
+    "info-circle": 0xF05A,
+    "lightbulb": 0xF0EB,
+    "list": 0xF03A,
+    "magnifying-glass": 0xF002,
+    "moon": 0xF186,
+    "pencil": 0xF303,
+    "search-minus": 0xF010,
+    "share": 0xF064,
+    "sun": 0xF185,
+    "xmark": 0xF00D,
+}
+"""Icons in the theme's templates and its style sheet, and their code points in Font Awesome."""
+
+FONT = "icons.woff"
+"""Relative to `_static`; encore.css names it."""
+
+SCRIPT = "scripts/fontawesome.js"
+WHY = "/* icons.woff: some icons of Font Awesome Free by @fontawesome, https://fontawesome.com, SIL OFL 1.1 */\n"
+
+
+def write(out: Path) -> None:
+    """Put the small font into the built book and nothing in the place of the theme's script. Raises PressError for an icon it lacks."""
+    static = out / "_static"
+    (static / SCRIPT).write_text(WHY, encoding="utf-8")
+    if not (static / FONT).is_file():
+        _subset(_source(), static / FONT)
+
+
+def _source() -> Path:
+    place = Path(importlib.util.find_spec("pydata_sphinx_theme").origin).parent / "theme" / "pydata_sphinx_theme" / "static"
+    found = place / "vendor" / "fontawesome" / "webfonts" / "fa-solid-900.ttf"
+    if not found.is_file():
+        raise PressError(f"pydata_sphinx_theme has no {found.relative_to(place)} any more; find its icons and mend press/site/icons.py")
+    return found
+
+
+def _subset(source: Path, target: Path) -> None:
+    from fontTools import subset
+    from fontTools.ttLib import TTFont
+
+    font = TTFont(source)
+    if lacking := [name for name, point in SHOWN.items() if point not in font.getBestCmap()]:
+        raise PressError(f"the theme's icon font has no {', '.join(lacking)} any more; correct SHOWN in press/site/icons.py")
+    tool = subset.Subsetter(subset.Options(layout_features=[], name_IDs=[0, 1, 2, 13, 14], notdef_outline=True))
+    tool.populate(unicodes=SHOWN.values())
+    tool.subset(font)
+    font.flavor = "woff"
+    font.save(target)
