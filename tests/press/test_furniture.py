@@ -59,7 +59,8 @@ def test_the_paper_is_cited_with_what_the_register_knows(compendium):
         "archiveprefix": "arXiv",
     }
     assert [name(p) for p in found.persons["author"]] == AWKWARD["authors"]
-    assert set(entry_of(furniture.paper_bibtex(paper(compendium, "bare").entry)).fields) == {"title", "year"}
+    bare = entry_of(furniture.paper_bibtex(paper(compendium, "bare", authors=[]).entry))
+    assert (set(bare.fields), list(bare.persons)) == ({"title", "year"}, [])
 
 
 def test_the_page_is_cited_with_its_key_and_date(compendium):
@@ -76,7 +77,7 @@ def test_the_page_is_cited_with_its_key_and_date(compendium):
 def test_every_paper_of_the_register_can_be_cited(entry):
     found = entry_of(furniture.paper_bibtex(entry))
     assert plain(found.fields["title"]) == plain(entry.title)
-    assert [name(p) for p in found.persons["author"]] == entry.authors
+    assert [name(p) for p in found.persons.get("author", [])] == entry.authors
     assert plain(found.fields.get("howpublished", "")) == (entry.venue or "")
     assert (found.fields.get("doi"), found.fields.get("eprint")) == (entry.doi, entry.arxiv)
 

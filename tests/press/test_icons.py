@@ -38,6 +38,7 @@ def test_names_and_code_points_are_those_of_the_theme():
     for rule in re.finditer(r'([^{}]+)\{(?:--fa|content):"\\(f[0-9a-f]{3})"', css):
         theirs |= {n: int(rule[2], 16) for n in re.findall(r"\.fa-([a-z0-9-]+)", rule[1])}
     assert len(theirs) > 1_000
+    theirs |= {n: ord(c) for n, c in re.findall(r'--pst-icon-([a-z-]+): ?"(.)"', css)}  # the theme's own names come first
     assert {n: theirs.get(n) for n in icons.SHOWN} == icons.SHOWN
 
 

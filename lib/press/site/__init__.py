@@ -28,7 +28,7 @@ REDIRECT = """<!DOCTYPE html>
 
 def setup(app) -> dict:
     """Register events, directives and the figure renderer."""
-    from press.site import chapter_map, citations, directives, exercises, figures, glossary, mathjax
+    from press.site import bibliography, chapter_map, citations, directives, exercises, figures, glossary, mathjax
 
     for name in ("encore_repository", "encore_branch", "encore_pages"):
         app.add_config_value(name, "", "env")
@@ -40,6 +40,7 @@ def setup(app) -> dict:
     app.connect("build-finished", _finish)
     app.config.mathjax_path, app.config.mathjax3_config = mathjax.PATH, mathjax.CONFIG
     app.add_domain(mathjax.PageMath, override=True)
+    bibliography.setup(app)
     figures.setup(app)
     directives.setup(app)
     _remember_plugins()

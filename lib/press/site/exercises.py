@@ -16,7 +16,15 @@ class Exercise(ExerciseDirective):
             heading, content = node.children
             heading[0] = nodes.Text(f"{heading[0]} {number}")
             node[1:] = content.children  # without its section, which would have the same id on every exercise of a page
+        for node in found:
+            _detach(registry[node["label"]]["node"])
         return found
+
+
+def _detach(node: nodes.Element) -> None:
+    """Let go of the page that a stored copy came from: the environment is written, read and sent between processes with all it holds."""
+    for part in node.findall():
+        part._document = None
 
 
 def setup(app) -> None:

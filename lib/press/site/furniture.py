@@ -61,7 +61,9 @@ def page_bibtex(paper: Paper) -> str:
 
 def paper_bibtex(e: Entry) -> str:
     """BibTeX of the paper, as far as the register knows it."""
-    fields = {"title": f"{{{_escape(e.title)}}}", "author": " and ".join(map(_escape, e.authors)), "year": str(e.year)}
+    fields = {"title": f"{{{_escape(e.title)}}}", "year": str(e.year)}
+    if e.authors:
+        fields["author"] = " and ".join(map(_escape, e.authors))
     if e.venue:
         fields["howpublished"] = _escape(e.venue)
     if e.doi:

@@ -21,8 +21,8 @@ DATASETS = "data/datasets.yml"
 ALIKE = 4
 """Similar papers named on a page."""
 
-
 STRICT = ConfigDict(extra="forbid")
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def read_chapters(root: Path) -> tuple[Chapter, ...]:
     """Chapters in reading order. Raises PressError for a missing or malformed data/chapters.yml."""
     path = root / CHAPTERS
     try:
-        chapters = TypeAdapter(list[Chapter]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+        chapters = TypeAdapter(list[Chapter]).validate_python(yaml.load(path.read_text(encoding="utf-8"), YAML))
     except ValidationError as e:
         first = e.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
@@ -259,7 +259,7 @@ def _datasets(root: Path) -> dict[str, DataSet]:
     path = root / DATASETS
     if not path.is_file():
         return {}
-    return {id: DataSet(d["title"], d["licence"], d["loader"]) for id, d in yaml.safe_load(path.read_text(encoding="utf-8")).items()}
+    return {id: DataSet(d["title"], d["licence"], d["loader"]) for id, d in yaml.load(path.read_text(encoding="utf-8"), YAML).items()}
 
 
 def tally(papers: list[Paper]) -> dict[str, int]:
