@@ -16,6 +16,8 @@ from pathlib import Path
 
 import yaml
 
+from encore import page, register
+
 ROOT = Path(__file__).resolve().parents[1]
 RULES = {
     "exact": {"tol": 1e-9},
@@ -54,9 +56,10 @@ def fill(root: Path) -> int:
         for claim in entry["claims"]:
             claim.setdefault("rule", RULES[claim["kind"]])
         path.write_text(yaml.safe_dump(entry, sort_keys=False, allow_unicode=True))
-        _write(root / "data/results" / f"{name}.json", json.dumps(_results(entry, donor, chance)))
+        results = _results(entry, donor, chance)
+        _write(root / "data/results" / f"{name}.json", json.dumps(results))
         notebook = json.loads((root / "notebooks" / f"{donor['name']}.ipynb").read_text())
-        _write(root / "notebooks" / f"{name}.ipynb", json.dumps(_notebook(entry, notebook)))
+        _write(root / "notebooks" / f"{name}.ipynb", json.dumps(_notebook(entry, notebook, results)))
         shutil.copyfile(root / "notebooks" / f"{donor['name']}.py", root / "notebooks" / f"{name}.py")
     return len(entries)
 
@@ -75,12 +78,15 @@ def _results(entry: dict, donor: dict, chance: random.Random) -> dict:
     return out
 
 
-def _notebook(entry: dict, notebook: dict) -> dict:
+def _notebook(entry: dict, notebook: dict, results: dict) -> dict:
     prose = [c for c in notebook["cells"] if c["cell_type"] == "markdown"]
     prose[0]["source"] = f"# {entry['title']}\n"
     prose[1]["source"] = f"## The idea\n\n{entry['idea']}\n"
     for cell in prose:  # labels of exercises are unique in the book
         cell["source"] = "".join(cell["source"]).replace(":label: ", f":label: {entry['slug']}-")
+    for out in (out for cell in notebook["cells"] for out in cell.get("outputs", ())):
+        if page.RESULT_MIME in out.get("data", {}):
+            out["data"] = page.verdict_bundle(register.Entry(**entry), results)
     return notebook
 
 

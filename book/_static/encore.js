@@ -75,3 +75,18 @@
     for (const node of document.querySelectorAll(".bd-article :is(mjx-container[display], table, .cell_output)")) watch.observe(node);
   });
 })();
+
+// Paper is white: whatever the theme, a page is printed in the light one.
+(function () {
+  const root = document.documentElement, print = matchMedia("print");
+  let before = null;
+  function turn(paper) {
+    if (paper === (before !== null)) return;
+    if (paper) before = root.dataset.theme;
+    root.dataset.theme = paper ? "light" : before;
+    if (!paper) before = null;
+  }
+  print.addEventListener("change", () => turn(print.matches));
+  addEventListener("beforeprint", () => turn(true));
+  addEventListener("afterprint", () => turn(false));
+})();

@@ -65,7 +65,7 @@ def test_notebook_and_script_can_be_downloaded(visit, docname):
     v = visit()
     tab = v.open(f"{docname}.html")
     for end in (".ipynb", ".py"):
-        answer = tab.request.get(tab.locator(f".encore-buttons a[href$='{end}']").evaluate("(a) => a.href"))
+        answer = tab.request.get(tab.locator(f".encore-buttons a.download[href$='{end}']").evaluate("(a) => a.href"))
         assert answer.ok
         assert answer.body() == (ROOT / f"{docname}{end}").read_bytes()
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from test_book import SOME
 
 from press.site import gallery, model, thumbnails
 
@@ -191,9 +192,9 @@ def test_a_choice_among_all_cards_is_made_at_once(visit):
     assert spent < 200, f"{spent:.0f} ms for one choice"
 
 
-@pytest.mark.parametrize("place", ["index", *PLACES])
+@pytest.mark.parametrize("docname", ["book/index", *(f"book/{place}" for place in PLACES), *SOME])
 @pytest.mark.parametrize("width", [DESK, PHONE])
-def test_the_first_load_is_light(visit, place, width):
+def test_the_first_load_is_light(visit, docname, width):
     """What a reader's browser fetches before scrolling, compressed as a server would."""
     v, sizes = visit(width), {}
 
@@ -204,7 +205,7 @@ def test_the_first_load_is_light(visit, place, width):
             sizes[response.url] = len(gzip.compress(body, 6)) if text else len(body)
 
     v.tab.on("requestfinished", lambda request: weigh(request.response()))
-    v.tab.goto(f"{v.address}book/{place}.html", wait_until="networkidle")
+    v.tab.goto(f"{v.address}{docname}.html", wait_until="networkidle")
     heaviest = sorted(sizes.items(), key=lambda x: -x[1])[:5]
     assert 10_000 < sum(sizes.values()) <= FIRST_LOAD, heaviest
 

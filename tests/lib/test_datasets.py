@@ -176,6 +176,9 @@ def test_known_values(monkeypatch):
     assert np.bincount(fashion["train_labels"]).tolist() == [1445, 1539, 1484, 1503, 1483, 1492, 1548, 1487, 1486, 1533]
     imagenet = local_or_skip("imagenet-1000x1-96", monkeypatch)
     assert (imagenet["wordnet_ids"][281], imagenet["class_names"][281]) == ("n02123045", "tabby")
+    membranes = local_or_skip("isbi2012-em", monkeypatch)
+    assert membranes["labels"].max() == 1
+    assert round(1 - membranes["labels"].mean(), 2) == 0.2
 
 
 @pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits"])

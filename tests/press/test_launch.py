@@ -107,9 +107,9 @@ def without_network(tmp_path):
     environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_COUNT": str(len(settings))}
     for k, (name, value) in enumerate(settings.items()):
         environment |= {f"GIT_CONFIG_KEY_{k}": name, f"GIT_CONFIG_VALUE_{k}": value}
-    environment |= {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
-    for command in (["init", "-b", BRANCH], ["add", "."], ["commit", "-m", "The project"]):
-        subprocess.run(["git", *command, "--quiet"] if command[0] != "add" else ["git", *command], cwd=origin, env=environment, check=True)
+    environment |= {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_ROOT_USER_ACTION": "ignore"}
+    for command in (["init", "-q", "-b", BRANCH], ["add", "."], ["commit", "-q", "-m", "The project"]):
+        subprocess.run(["git", *command], cwd=origin, env=environment, check=True)
     return environment
 
 
@@ -125,13 +125,17 @@ def test_the_first_cell_fetches_the_project_and_its_packages(tmp_path, without_n
     )
     place = tmp_path / "content"
     place.mkdir()
+
+    def run(code):
+        call = [sys.executable, "-c", code]
+        return subprocess.run(call, cwd=place, env=without_network, capture_output=True, text=True, check=False)
+
     for _ in range(2):  # the second time there is nothing to fetch
-        run = subprocess.run([sys.executable, "-c", f"{setup}\n{use}"], cwd=place, env=without_network, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stderr
-        file, title = run.stdout.splitlines()[-2:]
+        done = run(f"{setup}\n{use}")
+        assert done.returncode == 0, done.stderr
+        file, title = done.stdout.splitlines()[-2:]
         assert Path(file) == place / "encore-compendium" / "lib" / "encore" / "__init__.py"
         assert title == paper.entry.title
         without_network["PATH"] = "/nonexistent"  # no git
     shutil.rmtree(place / "encore-compendium")
-    gone = subprocess.run([sys.executable, "-c", setup], cwd=place, env=without_network, capture_output=True, text=True, check=False)
-    assert gone.returncode != 0, "a failed download must not go unnoticed"
+    assert run(setup).returncode != 0, "a failed download must not go unnoticed"

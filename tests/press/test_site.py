@@ -310,7 +310,7 @@ def test_a_book_is_built_without_a_warning_and_only_what_changed_is_written_agai
     assert re.search(r'<img alt="A rising line."[^>]*height="300"[^>]*loading="lazy"[^>]*width="450"', shown)
     assert '<p>It is <span class="math' in shown
     assert re.search(r'<div class="exercise admonition" id="done-ex1">\s*<p class="admonition-title">Exercise 1</p>', shown)
-    assert shown.count('<p class="expanded admonition-title">Solution to Exercise 1</p>') == 1
+    assert shown.count('<summary>\n<p class="collapsed admonition-title">Solution to Exercise 1</p>') == 1
     taught = (out / "book" / "teaching.html").read_text()
     assert "1 week, 90 min of a student’s work; 1 week planned." in taught
     assert re.search(r'Exercises: </span><a [^>]*href="../notebooks/lab/done.html#done-ex1"', taught)

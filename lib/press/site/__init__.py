@@ -28,7 +28,7 @@ REDIRECT = """<!DOCTYPE html>
 
 def setup(app) -> dict:
     """Register events, directives and the figure renderer."""
-    from press.site import bibliography, chapter_map, citations, directives, exercises, figures, glossary, mathjax
+    from press.site import accessible, bibliography, chapter_map, directives, exercises, figures, glossary, mathjax, search
 
     for name in ("encore_repository", "encore_branch", "encore_pages"):
         app.add_config_value(name, "", "env")
@@ -48,7 +48,8 @@ def setup(app) -> dict:
     chapter_map.setup(app)
     glossary.setup(app)
     exercises.setup(app)
-    citations.setup(app)
+    search.setup(app)
+    accessible.setup(app)
     return {"version": "1", "env_version": _version(), "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -67,7 +68,7 @@ def _remember_plugins() -> None:
 
 def _version() -> int:
     """Changes with this package's code, so that an edit of it reads every document again."""
-    return zlib.crc32(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.rglob("*")) if p.suffix in (".py", ".html")))
+    return zlib.crc32(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.rglob("*")) if p.suffix in (".py", ".html", ".js")))
 
 
 def _configure(app, config) -> None:
@@ -120,12 +121,13 @@ def _finish(app, problem) -> None:
         (Path(app.doctreedir) / "environment.pickle").unlink(missing_ok=True)
     if problem is not None or app.builder.name != "html":
         return
-    from press.site import icons, launch, mathjax, scoreboard
+    from press.site import icons, launch, mathjax, scoreboard, search
 
     out = Path(app.outdir)
     mathjax.copy(out)
     icons.write(out)
     scoreboard.write(app.encore_site, out)
+    search.write(app.encore_site, out)
     if app.config.encore_repository:
         launch.write(app.encore_site.published, Path(app.srcdir), out, app.config.encore_repository, app.config.encore_branch)
     (out / "index.html").write_text(REDIRECT.format(app.builder.get_target_uri(app.config.root_doc)), encoding="utf-8")
