@@ -16,7 +16,9 @@ THEME = Path(importlib.util.find_spec("pydata_sphinx_theme").origin).parent / "t
 @pytest.fixture
 def out(tmp_path):
     (tmp_path / "_static" / "scripts").mkdir(parents=True)
+    (tmp_path / "_static" / "styles").mkdir()
     (tmp_path / "_static" / icons.SCRIPT).write_text("x" * 100_000)
+    (tmp_path / "_static" / icons.STYLE).write_text((THEME / icons.STYLE).read_text())
     return tmp_path
 
 
@@ -30,6 +32,17 @@ def test_the_font_holds_the_shown_icons_and_no_others(out):
         for point, glyph in font.getBestCmap().items():
             ours, theirs = font["glyf"][glyph], full["glyf"][full.getBestCmap()[point]]
             assert [list(x) for x in ours.getCoordinates(font["glyf"])[0]] == [list(x) for x in theirs.getCoordinates(full["glyf"])[0]]
+
+
+def test_the_style_sheet_loses_the_names_of_other_icons_and_nothing_else(out):
+    icons.write(out)
+    before, after = (THEME / icons.STYLE).read_text(), (out / "_static" / icons.STYLE).read_text()
+    rules = {n: int(code, 16) for n, code in re.findall(r'\.fa-([a-z0-9-]+):before\{content:"\\([0-9a-f]+)"\}', after)}
+    assert rules == icons.SHOWN
+    assert after.startswith(icons.NAMES.sub("", before))
+    assert before.count(".bd-article") == after.count(".bd-article") > 0
+    icons.write(out)
+    assert (out / "_static" / icons.STYLE).read_text() == after
 
 
 def test_names_and_code_points_are_those_of_the_theme():
