@@ -58,7 +58,8 @@ def test_every_choice_of_the_gallery_shows_what_it_promises(visit, site, width):
 
 def test_choices_add_up_and_headings_without_cards_disappear(visit, site):
     tab = visit().open("book/gallery.html")
-    p = site.published[0]
+    unfinished = {p.entry.chapter for p in site.papers if not p.published}
+    p = next(p for p in site.published if p.entry.chapter in unfinished)
     tab.locator("select[name=chapter]").select_option(p.entry.chapter)
     here = seen(tab, CARDS)
     tab.locator("select[name=verdict]").select_option(gallery.NO_RUN)
