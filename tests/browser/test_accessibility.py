@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 def serious(tab, rules):
     """One line per element with a violation of impact serious or critical."""
+    tab.add_style_tag(content="* { animation: none !important; transition: none !important; }")  # what unfolds fades in
     tab.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
     found = Axe().run(tab, OUTSIDE, rules).response["violations"]
     bad = [v for v in found if v["impact"] in ("serious", "critical")]
