@@ -42,10 +42,15 @@ def sources() -> dict[str, Path]:
     return {name: path for name, path in found.items() if len(ast.parse(path.read_text(encoding="utf-8")).body) > 1}
 
 
+def named_in(script: Path) -> set[str]:
+    """Modules of encore, and names in them, that a script's import statements name; see `key.imports`."""
+    statements = "\n".join(IMPORT.findall(script.read_text(encoding="utf-8")))
+    return {m for m in key.imports(statements) if m.split(".")[0] == "encore"}
+
+
 def _reached(entry: register.Entry) -> set[str]:
     """Modules a page imports, the compute modules they lead to, the loaders of its data, and the page API that every page uses."""
-    statements = "\n".join(IMPORT.findall(files.source(entry.name).read_text(encoding="utf-8")))
-    named = {m for m in key.imports(statements) if m.split(".")[0] == "encore"}
+    named = named_in(files.source(entry.name))
     return named | set(key.compute_modules(named | key.loaders(entry))) | {"encore", "encore.page", "encore.claims", "encore.stats"}
 
 

@@ -14,7 +14,8 @@ _Table = dict[str, tuple[str, str]]
 
 def loaded(code: str) -> set[str]:
     """Ids in the calls `datasets.load("id")` of `code` and of every function or class of encore's compute modules that it can reach."""
-    found, seen, queue = set(), set(), [(ast.parse(code), _imported(ast.parse(code)))]
+    tree = ast.parse(code)
+    found, seen, queue = set(), set(), [(tree, _imported(tree))]
     while queue:
         tree, table = queue.pop()
         found |= set(_literal_loads(tree))

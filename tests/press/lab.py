@@ -1,7 +1,9 @@
 """A small compendium for tests: a register, pages that work, and pages that break in one way each."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import yaml
 
 from encore import register
@@ -117,3 +119,13 @@ class Compendium:
 
     def result(self, name: str) -> Path:
         return self.root / "data" / "results" / f"{name}.json"
+
+
+@contextmanager
+def compendium_in(root: Path):
+    """A compendium made at `root`, where the project is while it lasts; the register forgets it at the end."""
+    root.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENCORE_ROOT", str(root))
+        yield Compendium(root)
+        register.load_all.cache_clear()

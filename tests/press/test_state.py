@@ -13,16 +13,12 @@ from press.files import PressError
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """A compendium with one page that was run, copied afresh for every test."""
-    from lab import Compendium
+    from lab import compendium_in
 
     root = tmp_path_factory.mktemp("ran") / "root"
-    root.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ENCORE_ROOT", str(root))
-        lab = Compendium(root)
+    with compendium_in(root) as lab:
         lab.add("one")
         assert run.run(state.pages(["lab/one"])) == []
-    register.load_all.cache_clear()
     return root
 
 

@@ -56,13 +56,10 @@ def two_exercises(text):
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """A compendium with a course, one page that was run, and one that is planned; copied afresh for every test."""
-    from lab import Compendium
+    from lab import compendium_in
 
     root = tmp_path_factory.mktemp("taught") / "root"
-    root.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ENCORE_ROOT", str(root))
-        lab = Compendium(root)
+    with compendium_in(root) as lab:
         lab.add("one", edit=two_exercises, arxiv="2302.06675")
         lab.add("later", status="planned", title="A mere plan")
         (root / "data" / "chapters.yml").write_text("- {id: lab, title: The lab}\n")
@@ -71,7 +68,6 @@ def ran(tmp_path_factory):
         (root / "book").mkdir()
         (root / "book" / "references.bib").write_text(BIB)
         assert run.run(state.pages()) == []
-        register.load_all.cache_clear()
     return root
 
 

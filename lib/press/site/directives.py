@@ -46,14 +46,16 @@ class Header(Generated):
         return [self.site.paper(self.env.docname)]
 
     def build(self):
-        return header.build(self.papers()[0], self.site, self.env.docname, launch.addresses(self.papers()[0], self.config))
+        (paper,) = self.papers()
+        return header.build(paper, self.site, self.env.docname, launch.addresses(paper, self.config))
 
 
 class Furniture(Generated):
     """What stands below a paper's page."""
 
     def papers(self):
-        return [self.site.paper(self.env.docname), *self.site.alike(self.site.paper(self.env.docname))]
+        paper = self.site.paper(self.env.docname)
+        return [paper, *self.site.alike(paper)]
 
     def build(self):
         return furniture.build(self.papers()[0], self.site, self.env.docname)

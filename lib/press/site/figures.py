@@ -64,12 +64,19 @@ def size(content: str) -> tuple[int, int]:
         return image.size
 
 
-def visit_html(writer, node: encore_image) -> None:
-    uri = posixpath.join(writer.builder.imgpath, urllib.parse.quote(writer.builder.images[node["uri"]]))
+def address(writer, node: nodes.image) -> str:
+    """Where the image lies, from the page that is being written."""
+    return posixpath.join(writer.builder.imgpath, urllib.parse.quote(writer.builder.images[node["uri"]]))
+
+
+def tag(writer, node: nodes.image) -> str:
+    """The image with its size, loaded when it comes near the screen."""
     attributes = {k: node[k] for k in ("alt", "width", "height")}
-    writer.body.append(f'<a class="encore-full" href="{uri}">')
-    writer.body.append(writer.emptytag(node, "img", "", src=uri, loading="lazy", decoding="async", **attributes))
-    writer.body.append("</a>")
+    return writer.emptytag(node, "img", "", src=address(writer, node), loading="lazy", decoding="async", **attributes)
+
+
+def visit_html(writer, node: encore_image) -> None:
+    writer.body.append(f'<a class="encore-full" href="{address(writer, node)}">{tag(writer, node)}</a>')
 
 
 def visit_latex(writer, node: encore_image) -> None:

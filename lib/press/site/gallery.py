@@ -1,12 +1,12 @@
 """The gallery: one card per paper, with what it can be chosen by."""
 
-import re
 from pathlib import Path
 
 from docutils import nodes
 
 from encore.claims import VERDICTS
 from encore.register import RULES, Entry
+from press import library
 from press.site import filters, header, thumbnails, wording
 from press.site.model import DataSet, Paper, Site, tally
 from press.site.parts import badge, bullets, container, inline, link, paragraph, slug
@@ -18,8 +18,6 @@ NO_RUN = "not-run"
 SIMULATED, WEIGHTS, OTHER = "simulated", "pretrained weights", "not in the catalogue yet"
 KINDS = {"binary": "tabular", "tables": "tabular", "weights": WEIGHTS}
 """Loader module of a data set -> kind of data, where the module's name is not a word for it."""
-BASE = re.compile(r"^[ \t]*(?:from|import) encore\.bases(?:\.(\w+)| import (?:\(([^)]*)\)|([^\n(]+)))", re.M)
-"""An import of a shared base; a fraction of what parsing the script would cost, which counts at 274 pages."""
 PREFIXES = {"synthetic": SIMULATED, "simulator": SIMULATED, "gymnasium": SIMULATED, "pretrained": WEIGHTS}
 
 
@@ -43,10 +41,8 @@ def data_kinds(entry: Entry, datasets: dict[str, DataSet]) -> set[str]:
 
 def bases(script: Path) -> list[str]:
     """The shared bases (modules of encore.bases) that a page's script imports, with - for _; none without a script."""
-    found = set()
-    for module, several, line in BASE.findall(script.read_text(encoding="utf-8") if script.is_file() else ""):
-        found |= {module} if module else {name.split(" as ")[0].strip() for name in (several or line.split("#")[0]).split(",")}
-    return sorted(name.replace("_", "-") for name in found - {""})
+    named = library.named_in(script) if script.is_file() else set()
+    return sorted({m.split(".")[2].replace("_", "-") for m in named if m.startswith("encore.bases.")})
 
 
 def tags(entry: Entry, datasets: dict[str, DataSet], bases: list[str]) -> set[str]:

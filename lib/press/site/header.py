@@ -53,7 +53,7 @@ def build(paper: Paper, site: Site, docname: str, elsewhere: dict[str, str]) -> 
     """The header's nodes for a published paper; `elsewhere`: label -> address of places that run it."""
     e, r = paper.entry, paper.result
     chapter = site.chapter(e.chapter)
-    source = [f"{wording.authors(e)}. {e.venue or e.year}{'' if not e.venue or str(e.year) in e.venue else f', {e.year}'}. "]
+    source = [f"{wording.source(e)} "]
     for k, node in enumerate(links(e)):
         source += [", "] * bool(k) + [node]
     facts = [

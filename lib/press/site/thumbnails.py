@@ -5,8 +5,6 @@ import hashlib
 import io
 import json
 import os
-import posixpath
-import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from docutils import nodes
 from PIL import Image
 
 from press.files import PressError
-from press.site.figures import PICTURE, PLAIN
+from press.site.figures import PICTURE, PLAIN, tag
 from press.site.model import Paper
 
 BOX = (360, 220)
@@ -95,9 +93,7 @@ def node(paper: Paper, root: Path, cache: Path) -> encore_thumbnail | None:
 
 
 def visit_html(writer, node: encore_thumbnail) -> None:
-    uri = posixpath.join(writer.builder.imgpath, urllib.parse.quote(writer.builder.images[node["uri"]]))
-    attributes = {k: node[k] for k in ("alt", "width", "height")}
-    writer.body.append(writer.emptytag(node, "img", "", src=uri, loading="lazy", decoding="async", **attributes))
+    writer.body.append(tag(writer, node))
 
 
 def setup(app) -> None:

@@ -17,6 +17,12 @@ def authors(entry: Entry, most: int | None = None) -> str:
     return ", ".join(names) if most is None or len(names) <= most else f"{', '.join(names[:most])} et al."
 
 
+def source(entry: Entry) -> str:
+    """All authors, then where and when: `A. Author. Venue, 2024.`; the year once."""
+    venue = entry.venue or str(entry.year)
+    return f"{authors(entry)}. {venue}{'' if str(entry.year) in venue else f', {entry.year}'}."
+
+
 def plain(title: str) -> str:
     """A title without mathematics: `$BT^2$` is BT², `$\\infty$` is ∞, `$\\alpha$` is α. For lists that need no formula renderer."""
 

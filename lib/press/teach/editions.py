@@ -37,9 +37,9 @@ def notebook(entry: register.Entry, course: Course, edition: Edition, works: dic
     page = pair.read_executed(entry.name)
     if page is None:
         raise PressError(f"{entry.name} was never run; run it: press run {entry.name}")
-    asked = {x.cell: [] for x in exercises.read(page.cells)}
+    asked: dict[int, list[Exercise]] = {}
     for x in exercises.read(page.cells):
-        asked[x.cell].append(x)
+        asked.setdefault(x.cell, []).append(x)
     title = v4.new_markdown_cell(_title(entry, course, edition))
     cells = [title, v4.new_code_cell(FIND, metadata={"tags": ["course"]})]
     for i, cell in enumerate(page.cells[1:], 1):
@@ -85,8 +85,7 @@ def _exercises(cell: NotebookNode, asked: list[Exercise], edition: Edition, work
 
 
 def _title(entry: register.Entry, course: Course, edition: Edition) -> str:
-    published = entry.venue or str(entry.year)
-    source = f"{wording.authors(entry)}. {published}{'' if str(entry.year) in published else f', {entry.year}'}."
+    source = wording.source(entry)
     if entry.arxiv:
         source += f" [arXiv:{entry.arxiv}](https://arxiv.org/abs/{entry.arxiv})"
     if entry.doi:
