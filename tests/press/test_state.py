@@ -156,10 +156,10 @@ def test_validation_compares_verdicts_and_values():
     def fresh(verdict, value):
         return {"claims": [{"id": "a", "verdict": verdict, "tests": [{"value": value, "low": 0, "high": 0}]}]}
 
-    assert validate.disagreements(stored, fresh("reproduced", 1.15)) == []
-    assert "value 1.3" in validate.disagreements(stored, fresh("reproduced", 1.3))[0]
-    assert "is now inconclusive" in validate.disagreements(stored, fresh("inconclusive", 1.0))[0]
-    assert "was not measured" in validate.disagreements(stored, {"claims": []})[0]
+    assert validate.disagreements(stored["claims"], fresh("reproduced", 1.15)) == []
+    assert "value 1.3" in validate.disagreements(stored["claims"], fresh("reproduced", 1.3))[0]
+    assert "is now inconclusive" in validate.disagreements(stored["claims"], fresh("inconclusive", 1.0))[0]
+    assert "was not measured" in validate.disagreements(stored["claims"], {"claims": []})[0]
 
 
 @pytest.mark.parametrize("same_cpu", [True, False])
@@ -171,6 +171,18 @@ def test_a_disagreement_fails_on_the_same_cpu_and_is_reported_elsewhere(lab, mon
     report = validate.validate([register.load(NAME)])
     assert bool(report.failures) is same_cpu
     assert bool(report.reported) is not same_cpu
+
+
+def test_a_claim_measured_with_a_clock_is_only_reported(lab, monkeypatch):
+    edit(lab.root / "data" / "papers" / "lab" / "one.yml", "id: small", "id: small\n  timed: true")
+    result = json.loads(lab.result(NAME).read_text())
+    result["claims"][0]["verdict"] = "inconclusive"
+    lab.result(NAME).write_text(json.dumps(result))
+    monkeypatch.setattr(validate, "cpu_model", lambda: result["cpu"])
+    monkeypatch.setattr(validate, "MAX_ELSEWHERE", 0)
+    report = validate.validate([register.load(NAME)])
+    assert not report.failures
+    assert [("claim small" in line, validate.BY_CLOCK in line) for line in report.reported] == [(True, True)]
 
 
 def test_the_canary_validation_fails_a_page_that_cannot_run(lab):
