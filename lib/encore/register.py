@@ -102,7 +102,7 @@ class Claim(_Strict):
     test: str
     rule: dict[str, Any] | None = None
     also: list[Test] = []
-    timed: bool = Field(default=False, description="measured with a clock: it belongs to a machine and its load, so validation only reports it")
+    timed: bool = False  # measured with a clock: it belongs to a machine and its load, so validation only reports it
     amended: list[str] = []
 
     @property

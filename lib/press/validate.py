@@ -31,7 +31,7 @@ BY_CLOCK = "measured with a clock"
 
 @dataclass
 class Report:
-    """What validation found. `failures` fail it; `reported` are disagreements on another CPU model, of the clock, or of quarantined pages."""
+    """What validation found. `failures` fail it; `reported` are disagreements elsewhere, of the clock, or of quarantined pages."""
 
     pages: int = 0
     failures: list[str] = field(default_factory=list)

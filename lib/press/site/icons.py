@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from press.files import PressError
+from press.site import fonts
 
 SHOWN = {
     "angle-down": 0xF107,
@@ -63,14 +64,6 @@ def _source() -> Path:
 
 
 def _subset(source: Path, target: Path) -> None:
-    from fontTools import subset
-    from fontTools.ttLib import TTFont
-
-    font = TTFont(source)
-    if lacking := [name for name, point in SHOWN.items() if point not in font.getBestCmap()]:
-        raise PressError(f"the theme's icon font has no {', '.join(lacking)} any more; correct SHOWN in press/site/icons.py")
-    tool = subset.Subsetter(subset.Options(layout_features=[], name_IDs=[0, 1, 2, 13, 14], notdef_outline=True))
-    tool.populate(unicodes=SHOWN.values())
-    tool.subset(font)
-    font.flavor = "woff"
-    font.save(target)
+    if lacking := {name for name, point in SHOWN.items() if point not in fonts.characters(source)}:
+        raise PressError(f"the theme's icon font has no {', '.join(sorted(lacking))} any more; correct SHOWN in press/site/icons.py")
+    fonts.subset(source, target, SHOWN.values())
