@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_book import SOME
+from test_book import PAGES, SOME
 
 from press.site import gallery, model, thumbnails
 
@@ -193,10 +193,10 @@ def test_a_choice_among_all_cards_is_made_at_once(visit):
     assert spent < 200, f"{spent:.0f} ms for one choice"
 
 
-@pytest.mark.parametrize(
-    ("docname", "width"),
-    [*((d, w) for d in ["book/index", *(f"book/{place}" for place in PLACES), *SOME] for w in (DESK, PHONE)), *((d, DESK) for d in PAGES[1:-1])],
-)
+LOADED = ["book/index", *(f"book/{place}" for place in PLACES), *SOME]
+
+
+@pytest.mark.parametrize(("docname", "width"), [*((d, w) for d in LOADED for w in (DESK, PHONE)), *((d, DESK) for d in PAGES[1:-1])])
 def test_the_first_load_is_light(visit, docname, width):
     """What a reader's browser fetches before scrolling, compressed as a server would."""
     v, sizes = visit(width), {}
