@@ -220,7 +220,8 @@ def _per_series(m, fit):
     X, Y = m.array("x"), m.array("y")
     if X.shape[-1] < 2 or (np.ptp(X, axis=-1) == 0).any():
         raise ClaimError(f"{m.kind}: a series has fewer than 2 different x; there is no slope to judge")
-    return np.array([fit(x, y) for x, y in zip(np.broadcast_to(X, Y.shape), Y, strict=True)])
+    # a series that never changes has slope 0, not the rounding error of a fit
+    return np.array([fit(x, y) if np.ptp(y) else 0.0 for x, y in zip(np.broadcast_to(X, Y.shape), Y, strict=True)])
 
 
 def _enough(m, count, what):

@@ -107,6 +107,13 @@ def test_the_outcome_of_pairs_is_the_interval_of_the_differences():
     assert o.detail.startswith("mean paired difference, ours minus Adam; ")
 
 
+def test_a_series_that_never_changes_has_slope_zero():
+    x = [4.0, 6, 8, 10, 15]
+    for level in (1.0, 0.1, 1 / 3):
+        o = judge({"direction": "increasing", "statistic": "slope"}, claims.trend(x, np.full((30, 5), level)))
+        assert (o.verdict, o.value, o.low, o.high) == (INCONCLUSIVE, 0.0, 0.0, 0.0)
+
+
 def test_the_outcome_of_a_rate_is_the_exponent():
     x = np.array([1.0, 2, 4, 8, 16])
     o = judge({"band": (-2.1, -1.9)}, claims.rate(x, 7 * x**-2))
