@@ -287,8 +287,7 @@ for task, name, two, form in encore.progress(plan, "optimising clouds"):
     chosen[task, name] = None if form is None else tuned(task, two, form)
     begin, long = time.perf_counter(), 5 if task == "circle" and name in OBJECTIVES else 0
     lengths = [LONG if i < long else STEPS for i in range(COUNT[task])]
-    cases = map(tasks[task], seeds.spread(seed, COUNT[task]))
-    runs[task, name] = [(curve, *optimise(start, two, penalties.get(chosen[task, name]), n)) for n, (curve, start) in zip(lengths, cases, strict=True)]
+    runs[task, name] = [(curve, *optimise(start, two, penalties.get(chosen[task, name]), n)) for n, (curve, start) in zip(lengths, map(tasks[task], seeds.spread(seed, COUNT[task])), strict=True)]
     seconds[task, name] = (time.perf_counter() - begin) / sum(lengths)
 
 
