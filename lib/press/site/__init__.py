@@ -21,7 +21,8 @@ PLUGINS = (
     ("pybtex.backends", "plaintext"),
 )
 REDIRECT = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Encore</title><meta http-equiv="refresh" content="0; url={0}"></head>
+<html lang="en"><head><meta charset="utf-8"><title>Encore</title><link rel="icon" href="_static/favicon.svg">
+<meta http-equiv="refresh" content="0; url={0}"></head>
 <body><a href="{0}">Encore</a></body></html>
 """
 

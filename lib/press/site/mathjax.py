@@ -39,7 +39,7 @@ FONTS = "output/chtml/fonts/woff-v2"
 FACES = "output/chtml/fonts/tex.js"
 LATIN = set(range(0x20, 0x7F))
 SPLIT = {
-    "Main-Regular": LATIN | set(map(ord, "\u00a0¯±×˙ΓΔΘΛΞΠΣΦΨΩ…′ℓ←→∂∇∈∉−∗∘√∝∞∣∥∧∨∩∪∼≈≠≡≤≥⊂⊆⊕⊗⊙⊤⊥⋅⋆⋯⌈⌉⌊⌋♯⟨⟩")),
+    "Main-Regular": LATIN | set(map(ord, "\u00a0¯±×˙ΓΔΘΛΞΠΣΦΨΩ…′ℓ←→↦⇒∂∇∈∉−∗∘√∝∞∣∥∧∨∩∪∼≈≠≡≤≥⊂⊆⊕⊗⊙⊤⊥⋅⋆⋯⌈⌉⌊⌋♯⟨⟩⪯⪰")),
     "Main-Bold": LATIN,
     "AMS-Regular": set(range(ord("A"), ord("Z") + 1)),
 }
