@@ -430,7 +430,7 @@ ax.set_yscale("symlog", linthresh=1)
 ax.set(xlabel="input dimension d", ylabel="bits (linear below 1)", xticks=dimensions, ylim=(-0.3, None))
 ax.legend(fontsize=8, loc="lower right")
 page.figure(fig, "dimension", caption="Bits to reach half the target's variance against the dimension of the sphere. Lines: median over subsamples; bands: range of the exact bits.",
-            alt="With the bandwidth at the median distance the bits are zero up to dimension three, jump to hundreds of thousands at dimension six and then fall again by about two orders of magnitude. With the narrow bandwidth they leave zero earlier, scatter widely at three and four, and stay in the tens to hundreds from dimension six on.")
+            alt="With the bandwidth at the median distance the bits are zero up to dimension four, jump to hundreds of thousands at dimension six and then fall again by about two orders of magnitude. With the narrow bandwidth they leave zero earlier, scatter widely at three and four, and stay in the tens to hundreds from dimension six on.")
 
 # %%
 tau = [np.mean(np.nan_to_num([stats.kendalltau(dimensions, row).statistic for row in b])) for b in (by_fit[0], by_exact[0], by_exact[1])]

@@ -14,11 +14,11 @@ def characters(font: Path) -> set[int]:
 
 def subset(source: Path, target: Path, kept: Iterable[int]) -> None:
     """Write the glyphs of the code points `kept`, with the font's name and licence, as a WOFF file."""
-    from fontTools import subset
+    from fontTools.subset import Options, Subsetter
     from fontTools.ttLib import TTFont
 
     font, kept = TTFont(source), set(kept)
-    tool = subset.Subsetter(subset.Options(layout_features=[], name_IDs=[0, 1, 2, 13, 14], notdef_outline=True, drop_tables=["FFTM"]))
+    tool = Subsetter(Options(layout_features=[], name_IDs=[0, 1, 2, 13, 14], notdef_outline=True, drop_tables=["FFTM"]))
     tool.populate(unicodes=kept)
     tool.subset(font)
     for table in font["cmap"].tables:  # a glyph that is kept may have further code points

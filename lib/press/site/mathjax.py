@@ -30,13 +30,14 @@ NEEDED = (
     "input/tex.js",
     "input/tex/extensions/*.js",
     "output/chtml.js",
-    "output/chtml/fonts/tex.js",
     "output/chtml/fonts/woff-v2/*.woff",
     "a11y/assistive-mml.js",
 )
 
 FONTS = "output/chtml/fonts/woff-v2"
 FACES = "output/chtml/fonts/tex.js"
+"""The list of fonts; `copy` writes its own."""
+
 LATIN = set(range(0x20, 0x7F))
 SPLIT = {
     "Main-Regular": LATIN | set(map(ord, "\u00a0¯±×˙ΓΔΘΛΞΠΣΦΨΩ…′ℓ←→↦⇒∂∇∈∉−∗∘√∝∞∣∥∧∨∩∪∼≈≠≡≤≥⊂⊆⊕⊗⊙⊤⊥⋅⋆⋯⌈⌉⌊⌋♯⟨⟩⪯⪰")),
@@ -68,7 +69,7 @@ def copy(out: Path) -> None:
     for pattern in NEEDED:
         for file in origin.glob(pattern):
             place = target / file.relative_to(origin)
-            if place != target / FACES and (not place.is_file() or place.stat().st_size != file.stat().st_size):
+            if not place.is_file() or place.stat().st_size != file.stat().st_size:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, place)
     faces = (origin / FACES).read_text(encoding="utf-8")
