@@ -473,7 +473,8 @@ page.verdict()
 # * **Direction of the edges.** Influence runs along edges here. In the authors' code it depends on the version of the graph library.
 # * **Tuning.** Three rates, one tuning seed, few validation graphs: the choice of a rate is itself noisy, and at the largest one some seeds may not learn at all.
 #   Runs with two thirds of these updates gave the same verdicts, or left undecided what is decided here; none favoured the solver. With another
-#   seed of the page the comparison on larger graphs was undecided: read its verdict as "no advantage seen". The solver got the authors' architecture, no search over heads or rounds.
+#   seed of the page the comparison on larger graphs was undecided: read its verdict as "no advantage seen". So it was with the same seed and an Adam
+#   that is the same in algebra and rounds differently: training on value iteration magnifies rounding. The solver got the authors' architecture, no search over heads or rounds.
 
 # %% [markdown]
 # ## Exercises
